@@ -4,7 +4,7 @@
 # make lint   formatting, clippy and unused dependencies, warnings refused
 # make soak   ten minutes of load and faults on a whole network
 # make pair   ten minutes of load and kills on two machines' worth: two chains, two gateways, Kafka, a bad line between them
-# make sim    the indexer in simulated networks             (SEEDS=10000, PROFILE=wild; SEED=7 PROFILE=wild plays one)
+# make sim    the indexer in simulated networks, a provider in schedules of kills  (SEEDS=10000, PROFILE=wild; SEED=7 PROFILE=wild plays one)
 # make bench  every bench-* below but bench-plugin
 # make agave  the whole network on Agave's own validator, whose first build takes half an hour and more (VAULTS=2000 accounts to start from), then a start from 200,000
 # make agave-soak    the same under load for an hour          (MINUTES=10)
@@ -23,9 +23,10 @@ ifeq ($(shell command -v rustup),)
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 endif
 
-# Where commits are judged, a test that finds no Kafka fails instead of being skipped.
+# Where commits are judged, a test that finds no Kafka, or can't run containers, fails instead of being skipped.
 ifneq ($(CI),)
 export MYTHIC_REQUIRE_KAFKA ?= 1
+export MYTHIC_REQUIRE_CONTAINERS ?= 1
 endif
 
 .PHONY: dev build test check lint soak pair sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-network agave-soak release packages test-packages plugin-1.18 sbf help
@@ -41,7 +42,7 @@ build:
 dev: build
 	@exec $(MYTHIC) dev $(ARGS)
 
-# Tests that found no Kafka write themselves down there.
+# Tests that found no Kafka, or could not run containers, write themselves down there.
 test: export MYTHIC_SKIPPED = $(CARGO_TARGET_DIR)/skipped
 test:
 	@scripts/setup.sh test
@@ -50,6 +51,7 @@ test:
 ifdef ONE
 	scripts/test-one.sh $(ONE)
 else
+	@scripts/dashboard.sh test
 	@rm -f $(MYTHIC_SKIPPED)
 	cargo test --workspace --locked --no-fail-fast; status=$$?; scripts/skipped.sh $(MYTHIC_SKIPPED); exit $$status
 endif

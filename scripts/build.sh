@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Compiles the workspace. Says before how long that takes here, and where it stands: cargo's own line on a terminal, one
-# line every half minute elsewhere. `make dev` and `make test` call it.
+# Builds the gateway's pages and compiles the workspace. Says before how long that takes here, and where it stands: cargo's own line on
+# a terminal, one line every half minute elsewhere. `make dev` and `make test` call it.
 set -euo pipefail
 
+scripts/dashboard.sh || echo "The gateway will say at / that its pages are not built; everything else works." >&2
 target=${CARGO_TARGET_DIR:-target}
 cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # Measured: 20 minutes on two cores, most of them in parallel.

@@ -16,6 +16,7 @@ dist=$target/dist
 rm -rf "$dist"
 mkdir -p "$dist"
 
+scripts/dashboard.sh
 if [ "$profile" = release ]; then
   cargo auditable build --release --locked -p mythic-cli -p mythic-geyser-plugin
 fi

@@ -43,15 +43,28 @@ case "${1:-}" in
     pkg-config --exists openssl 2>/dev/null || need+=(libssl-dev)
     has python3 || need+=(python3)
     python3 -m pip --version >/dev/null 2>&1 || need+=(python3-pip)
+    if [ "$1" != lint ]; then
+      # The pages of the gateway are built with it.
+      has npm || need+=(nodejs npm)
+    fi
     if [ "$1" = test ]; then
       python3 -c 'import ensurepip' >/dev/null 2>&1 || need+=(python3-venv)
       # The second implementation of the market's proof. The package belongs to the system's Python, whatever else stands before it.
       python3 -c 'import numpy' >/dev/null 2>&1 || /usr/bin/python3 -c 'import numpy' >/dev/null 2>&1 || need+=(python3-numpy)
       has node || need+=(nodejs)
-      has npm || need+=(npm)
+      # The pages are tried in a browser.
+      has chromium || need+=(chromium)
       # A real Kafka, whose jars the tests fetch through Maven.
       has java || need+=(default-jre-headless)
       has mvn || need+=(maven)
+      # Containers of leases, which only root can run.
+      if [ "$(id -u)" -eq 0 ]; then
+        has runc || need+=(runc)
+        has nft || [ -x /usr/sbin/nft ] || need+=(nftables)
+        has ip || [ -x /usr/sbin/ip ] || need+=(iproute2)
+        has mkfs.ext4 || [ -x /usr/sbin/mkfs.ext4 ] || need+=(e2fsprogs)
+        dpkg -s busybox-static >/dev/null 2>&1 || [ -x /bin/busybox ] || need+=(busybox-static)
+      fi
       # Without promtool the tests of alert rules are skipped, but not where commits are judged. The package starts a server.
       [ -z "${CI:-}" ] || has promtool || need+=(prometheus)
     fi

@@ -23,7 +23,10 @@ use crate::{
     intake::plan::{Catalogue, Served},
     jobs::{Jobs, run::Runs},
     metrics::Metrics,
-    store::Pool,
+    store::{
+        Pool,
+        index::{burned::Burned, market::Figures},
+    },
 };
 
 /// Checks that a validator opens here at once, and how fast it may open more.
@@ -50,6 +53,10 @@ pub struct App {
     /// Checks of results that each validator opened here.
     pub checks: Allowance<[u8; 32]>,
     pub catalogue: Arc<Catalogue>,
+    /// Sums over the Compute Market.
+    pub market: Figures,
+    /// What was burned, as it was last read.
+    pub burned: Burned,
     pub validators: Arc<Validators>,
     /// Requests under way and the jobs that they make.
     pub jobs: Arc<Jobs>,
@@ -176,6 +183,8 @@ impl App {
             payments: Payments::default(),
             checks: Allowance::new(CHECKS, CHECK_EVERY, CHECKERS),
             catalogue,
+            market: Figures::default(),
+            burned: Burned::default(),
             validators,
             jobs,
             hub: Arc::default(),

@@ -44,17 +44,20 @@ pub fn router(app: Arc<App>) -> Router {
     let (api, described) = openapi::api(&app.config.public_url);
     let described = Json(described);
     let routes = api
-        .route("/", get(pages::network))
-        .route("/jobs", get(pages::jobs))
         .route("/jobs/{id}", get(pages::job))
-        .route("/validators/{id}", get(pages::validator))
-        .route("/cases/{id}", get(pages::case))
-        // Their older names.
-        .route("/disputes/{id}", get(pages::case))
+        .route("/models", get(http::page_or_hint))
+        .route("/models/{id}", get(http::page_or_hint))
+        .route("/static/{name}", get(pages::part))
+        // The older name of cases.
         .route("/v1/disputes", get(cases::list))
         .route("/v1/disputes/{id}", get(cases::show))
-        .route("/static/{name}", get(pages::part))
         .route("/openapi.json", get(|| async move { described }));
+    let routes = pages::PLAIN
+        .iter()
+        .fold(routes, |routes, path| routes.route(path, get(pages::plain)));
+    let routes = pages::OF_ACCOUNTS.iter().fold(routes, |routes, path| {
+        routes.route(path, get(pages::account))
+    });
     http::dress(routes, app)
 }
 

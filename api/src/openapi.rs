@@ -17,7 +17,9 @@ use crate::{
     app::App,
     error::ErrorBody,
     intake::{chat, completion::ChatCompletionChunk, estimate, inference},
-    routes::{cases, credit, health, jobs, keys, lists, metrics, nodes, stream},
+    routes::{
+        cases, credit, health, jobs, keys, leases, lists, market, metrics, nodes, prices, stream,
+    },
 };
 
 #[derive(OpenApi)]
@@ -100,12 +102,22 @@ pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenAp
         .routes(routes!(estimate::estimate))
         .routes(routes!(lists::models))
         .routes(routes!(lists::model))
+        .routes(routes!(prices::list))
         .routes(routes!(lists::network))
         .routes(routes!(lists::validators))
         .routes(routes!(lists::validator))
         .routes(routes!(lists::stats))
         .routes(routes!(cases::list))
         .routes(routes!(cases::show))
+        .routes(routes!(market::market))
+        .routes(routes!(market::providers))
+        .routes(routes!(market::provider))
+        .routes(routes!(market::classes))
+        .routes(routes!(market::requests))
+        .routes(routes!(leases::list))
+        .routes(routes!(leases::show))
+        .routes(routes!(leases::epochs))
+        .routes(routes!(leases::disputes))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::receipt))
@@ -150,6 +162,9 @@ mod tests {
 
     /// Values that are different for each kind of event or alarm: `unknown` to a client.
     const ANY: [&str; 4] = ["payload", "details", "stored_on_chain", "stored_in_index"];
+
+    /// What the SDK's types are made of.
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../clients/sdk/openapi.json");
 
     fn document() -> Value {
         serde_json::to_value(api("http://127.0.0.1:4002/").1).unwrap()
@@ -244,15 +259,39 @@ mod tests {
     }
 
     #[test]
+    fn the_sdk_is_made_of_the_document_that_is_served() {
+        if std::env::var_os("MYTHIC_REWRITE").is_some() {
+            let served = api("http://127.0.0.1:4002/").1;
+            let text = served.to_pretty_json().unwrap();
+            std::fs::write(COMMITTED, text + "\n").unwrap();
+            return;
+        }
+        let committed = std::fs::read_to_string(COMMITTED).unwrap();
+        let committed: Value = serde_json::from_str(&committed).unwrap();
+        assert!(
+            committed == document(),
+            "{COMMITTED} is not true any more; MYTHIC_REWRITE=1 rewrites it, and then `npm run generate` in clients/ the SDK's types"
+        );
+    }
+
+    #[test]
     fn what_the_gateway_adds_to_a_row_of_the_index_is_described_too() {
         let schemas = &document()["components"]["schemas"];
         let job = serde_json::to_value(crate::store::index::jobs::JobRow::default()).unwrap();
         for field in object(&job).keys() {
             assert!(schemas["Job"]["properties"][field].is_object(), "{field}");
         }
-        for field in ["object", "phase", "next", "slot", "model_address"] {
-            let described = &schemas["Case"]["properties"][field];
-            assert!(described.is_object(), "{field}");
+        for (schema, fields) in [
+            ("Case", ["object", "phase", "next", "slot", "model_address"]),
+            (
+                "Lease",
+                ["object", "epoch", "next", "slot", "model_address"],
+            ),
+        ] {
+            for field in fields {
+                let described = &schemas[schema]["properties"][field];
+                assert!(described.is_object(), "{schema}.{field}");
+            }
         }
     }
 

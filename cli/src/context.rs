@@ -87,6 +87,15 @@ impl Connection {
         Gateway::new(url.as_deref().unwrap_or(DEFAULT_GATEWAY), key)
     }
 
+    /// Where the gateway shows something to people, if one of this network is known.
+    pub fn page(&self, path: &str) -> Option<String> {
+        let dev = || self.dev().filter(|_| !self.is_named());
+        let url = self
+            .gateway_url()
+            .or_else(|| dev().map(|dev| dev.gateway_url))?;
+        Some(format!("{}{path}", url.trim_end_matches('/')))
+    }
+
     /// RPC and WebSocket URLs of the chain.
     pub fn chain_urls(&self) -> (String, String) {
         let dev = self.dev();

@@ -285,6 +285,10 @@ mod tests {
             if std::mem::take(&mut is_value) {
                 continue;
             }
+            // What is behind it is another program's.
+            if word == "--" {
+                return None;
+            }
             if let Some(option) = word.strip_prefix("--") {
                 let mut known = command.get_arguments().chain(root.get_arguments());
                 match known.find(|arg| arg.get_long() == Some(option)) {

@@ -114,6 +114,46 @@ impl<W: Write> Answer<W> {
     }
 }
 
+/// Text that comes as bytes, cut anywhere: made harmless piece by piece.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    /// The beginning of a character whose end is still to come.
+    begun: Vec<u8>,
+}
+
+impl Pieces {
+    /// What a piece adds.
+    pub fn shown(&mut self, bytes: &[u8]) -> String {
+        self.begun.extend_from_slice(bytes);
+        let whole = self.begun.len() - unfinished(&self.begun);
+        let rest = self.begun.split_off(whole);
+        let whole = std::mem::replace(&mut self.begun, rest);
+        shown(&String::from_utf8_lossy(&whole)).into_owned()
+    }
+
+    /// What is left in the end.
+    pub fn end(self) -> String {
+        String::from_utf8_lossy(&self.begun).into_owned()
+    }
+}
+
+/// How many bytes at the end begin a character of UTF-8 and do not end it.
+fn unfinished(bytes: &[u8]) -> usize {
+    let last = bytes.iter().rev().take(3).enumerate();
+    for (after, byte) in last {
+        let length = match byte {
+            0x80..=0xbf => continue,
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            _ => 1,
+        };
+        let there = after + 1;
+        return if there < length { there } else { 0 };
+    }
+    0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +198,21 @@ mod tests {
             }
             answer.end().unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_cut_anywhere_are_the_same_harmless_text() {
+        let text = format!("{HOSTILE} Привет, 世界 🚀");
+        let bytes = [text.as_bytes(), b"\xff\xe4\xb8|\xf0\x9f"].concat();
+        let wanted = format!("{}\u{fffd}\u{fffd}|\u{fffd}", shown(&text));
+        for size in 1..bytes.len() {
+            let (mut pieces, mut said) = (Pieces::default(), String::new());
+            for piece in bytes.chunks(size) {
+                said.push_str(&pieces.shown(piece));
+            }
+            said.push_str(&pieces.end());
+            assert_eq!(said, wanted, "{size}");
         }
     }
 

@@ -14,6 +14,7 @@ const RUSTC: &str = "1.95.0 (59807616e 2026-04-14)";
 const OTHER_RUSTC: &str = "1.75.0 (82e1608df 2023-12-21)";
 const AGAVE: &str = "agave-validator 4.2.2 (src:00000000; feat:2717, client:Agave)";
 const PROGRAM: &str = "MythicAiPrecompi1es111111111111111111111111";
+const MARKET: &str = "MythicComputeMarket111111111111111111111111";
 
 /// A directory with a validator, a plugin and its configuration that fit each other.
 struct Scene(tempfile::TempDir);
@@ -79,7 +80,7 @@ impl Scene {
 
     fn config(&self, extra: &str) {
         let text = format!(
-            "{{ libpath: 'plugin.so', spool_dir: {:?}, owners: ['{PROGRAM}'], genesis_hash: '{PROGRAM}', spool_max_bytes: 1048576, startup_max_bytes: 1048576, {extra} }}",
+            "{{ libpath: 'plugin.so', spool_dir: {:?}, owners: ['{PROGRAM}', '{MARKET}'], genesis_hash: '{PROGRAM}', spool_max_bytes: 1048576, startup_max_bytes: 1048576, {extra} }}",
             self.at("spool")
         );
         fs::write(self.at("plugin.json5"), text).unwrap();
@@ -279,7 +280,7 @@ fn a_wrong_configuration_is_told_by_its_key() {
     let text = fs::read_to_string(scene.at("plugin.json5")).unwrap();
     let write = |owners: &str| {
         let text = text.replace(
-            &format!("['{PROGRAM}'], genesis"),
+            &format!("['{PROGRAM}', '{MARKET}'], genesis"),
             &format!("{owners}, genesis"),
         );
         fs::write(scene.at("plugin.json5"), text).unwrap();
@@ -291,8 +292,16 @@ fn a_wrong_configuration_is_told_by_its_key() {
         "FAIL",
         &[stranger, "no program of Mythic", PROGRAM],
     );
-    write(&format!("['{PROGRAM}', '{stranger}']"));
-    scene.expect(&[], "owners", "FAIL", &["refuses", PROGRAM]);
+    write(&format!("['{PROGRAM}', '{MARKET}', '{stranger}']"));
+    scene.expect(
+        &[],
+        "owners",
+        "FAIL",
+        &["beside the programs", "refuses", MARKET],
+    );
+    // As it was while there was one program.
+    write(&format!("['{PROGRAM}']"));
+    scene.expect(&[], "owners", "FAIL", &["is missing", MARKET]);
     fs::remove_file(scene.at("plugin.json5")).unwrap();
     nix::unistd::mkfifo(&scene.at("plugin.json5"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     scene.expect(&[], "config", "FAIL", &["a pipe"]);

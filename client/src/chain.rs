@@ -223,21 +223,61 @@ impl ChainClient {
         })
     }
 
-    /// Any account as it was at `least_slot` or later: a node that lags is an error.
-    pub async fn raw_account_since(
+    /// A few accounts as they were together at `least_slot` or later, in the order asked: a node that lags is an error.
+    pub async fn raw_accounts_since(
         &self,
-        pubkey: &Pubkey,
+        pubkeys: &[Pubkey],
         commitment: Commitment,
         least_slot: u64,
-    ) -> Result<AccountSnapshot, ClientError> {
-        let params = json!([pubkey.to_string(), read_since(commitment, least_slot)]);
-        let found: Response<Option<UiAccount>> =
-            self.rpc.send(RpcRequest::GetAccountInfo, params).await?;
-        let account = found.value.map(|account| plain(pubkey, &account));
-        Ok(AccountSnapshot {
-            slot: not_before(least_slot, found.context.slot)?,
-            account: account.transpose()?,
-        })
+    ) -> Result<Vec<AccountSnapshot>, ClientError> {
+        let names: Vec<String> = pubkeys.iter().map(|pubkey| pubkey.to_string()).collect();
+        let params = json!([names, read_since(commitment, least_slot)]);
+        let found: Response<Vec<Option<UiAccount>>> = self
+            .rpc
+            .send(RpcRequest::GetMultipleAccounts, params)
+            .await?;
+        let slot = not_before(least_slot, found.context.slot)?;
+        let (got, asked) = (found.value.len(), pubkeys.len());
+        if got != asked {
+            return Err(ClientError::Answer(format!(
+                "getMultipleAccounts gave {got} accounts for {asked} addresses"
+            )));
+        }
+        let read = |(pubkey, account): (&Pubkey, Option<UiAccount>)| -> Result<_, ClientError> {
+            let account = account.map(|account| plain(pubkey, &account)).transpose()?;
+            Ok(AccountSnapshot { slot, account })
+        };
+        pubkeys.iter().zip(found.value).map(read).collect()
+    }
+
+    /// Many accounts without their data, whose length strangers choose, in the order asked.
+    pub async fn bare_accounts(
+        &self,
+        pubkeys: &[Pubkey],
+        commitment: Commitment,
+    ) -> Result<Vec<Option<BareAccount>>, ClientError> {
+        let mut out = Vec::with_capacity(pubkeys.len());
+        for chunk in pubkeys.chunks(MULTIPLE_ACCOUNTS_MAX) {
+            let names: Vec<String> = chunk.iter().map(|pubkey| pubkey.to_string()).collect();
+            let params = json!([
+                names,
+                {"commitment": commitment, "encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
+            ]);
+            let found: Response<Vec<Option<UiAccount>>> = self
+                .rpc
+                .send(RpcRequest::GetMultipleAccounts, params)
+                .await?;
+            let (got, asked) = (found.value.len(), chunk.len());
+            if got != asked {
+                return Err(ClientError::Answer(format!(
+                    "getMultipleAccounts gave {got} accounts for {asked} addresses"
+                )));
+            }
+            for account in found.value {
+                out.push(account.as_ref().map(BareAccount::read).transpose()?);
+            }
+        }
+        Ok(out)
     }
 
     /// Lamports of an address; 0 when no account is there, as the chain itself says.
@@ -251,6 +291,13 @@ impl ChainClient {
             .rpc
             .get_minimum_balance_for_rent_exemption(bytes)
             .await?)
+    }
+
+    /// The same of every length.
+    pub async fn rents(&self) -> Result<Rents, ClientError> {
+        let empty = self.rent(0).await?;
+        let byte = self.rent(1).await?.saturating_sub(empty);
+        Ok(Rents { empty, byte })
     }
 
     /// Newest slot at `commitment`.
@@ -359,6 +406,42 @@ impl ChainClient {
     /// Follows the chain's slots.
     pub fn watch_slots(&self) -> SlotWatch {
         self.ws.slots()
+    }
+}
+
+/// An account without its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BareAccount {
+    /// Lamports it holds.
+    pub lamports: u64,
+    /// Whether it is a program.
+    pub executable: bool,
+    /// Length of its data.
+    pub bytes: u64,
+}
+
+impl BareAccount {
+    fn read(account: &UiAccount) -> Result<Self, ClientError> {
+        let unsaid = || ClientError::Answer("an account without the length of its data".into());
+        Ok(Self {
+            lamports: account.lamports,
+            executable: account.executable,
+            bytes: account.space.ok_or_else(unsaid)?,
+        })
+    }
+}
+
+/// Least lamports with which accounts may exist: each byte costs the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rents {
+    empty: u64,
+    byte: u64,
+}
+
+impl Rents {
+    /// Of an account of so many bytes.
+    pub fn of(&self, bytes: u64) -> u64 {
+        self.empty.saturating_add(self.byte.saturating_mul(bytes))
     }
 }
 

@@ -78,6 +78,36 @@ impl ClientError {
         }
     }
 
+    /// Whether the chain refused what the instructions do, rather than who pays for them or the moment at which they came: then the same
+    /// is refused again.
+    pub fn is_refusal(&self) -> bool {
+        use TransactionError as Refused;
+        match self {
+            Self::Program(_) => true,
+            Self::Transaction(error) => !matches!(
+                error,
+                // The payer.
+                Refused::AccountNotFound
+                    | Refused::InsufficientFundsForFee
+                    | Refused::InvalidAccountForFee
+                    | Refused::InsufficientFundsForRent { account_index: 0 }
+                    // The moment.
+                    | Refused::AccountInUse
+                    | Refused::ClusterMaintenance
+                    | Refused::WouldExceedMaxBlockCostLimit
+                    | Refused::WouldExceedMaxAccountCostLimit
+                    | Refused::WouldExceedMaxVoteCostLimit
+                    | Refused::WouldExceedAccountDataBlockLimit
+                    | Refused::WouldExceedAccountDataTotalLimit
+                    | Refused::ProgramAccountNotFound
+                    | Refused::ProgramExecutionTemporarilyRestricted { .. }
+                    | Refused::ProgramCacheHitMaxLimit
+                    | Refused::CommitCancelled
+            ),
+            _ => false,
+        }
+    }
+
     /// Whether asking again later may help.
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -129,4 +159,37 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use solana_instruction::error::InstructionError;
+
+    #[test]
+    fn what_the_payer_or_the_moment_is_to_blame_for_is_no_refusal() {
+        let rent = |account_index| TransactionError::InsufficientFundsForRent { account_index };
+        let custom = TransactionError::InstructionError(0, InstructionError::Custom(u32::MAX));
+        for refused in [
+            ClientError::Program(MythicError::LeaseRunning),
+            ClientError::Transaction(custom),
+            ClientError::Transaction(rent(1)),
+        ] {
+            assert!(refused.is_refusal(), "{refused}");
+        }
+        for other in [
+            ClientError::Transaction(rent(0)),
+            ClientError::Transaction(TransactionError::AccountNotFound),
+            ClientError::Transaction(TransactionError::InsufficientFundsForFee),
+            ClientError::Transaction(TransactionError::WouldExceedMaxBlockCostLimit),
+            ClientError::Rpc("connection refused".into()),
+            ClientError::Answer("{".into()),
+            ClientError::UnknownBlockhash,
+            ClientError::Expired {
+                signature: Signature::default(),
+            },
+        ] {
+            assert!(!other.is_refusal(), "{other}");
+        }
+    }
 }

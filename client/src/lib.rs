@@ -4,7 +4,8 @@
 //! [`keys`] reads and writes key files; [`pda`] derives addresses; [`ix`] builds one instruction each; [`request`] is the
 //! half-signed request that gateways and validators exchange; [`ChainClient`] reads accounts, sends transactions
 //! (`care.rs`; `pursuit.rs` where others may crowd it out, with [`units`] and [`Bids`]), looks transactions up (`transaction.rs`) and
-//! follows what changes (`ws.rs`); [`Filter`] says which accounts a list holds; [`slot_hashes`] reads what proofs begin with.
+//! follows what changes (`ws.rs`); [`Filter`] says which accounts a list holds; [`slot_hashes`] reads what proofs begin with, [`clock`]
+//! what time it is for a program.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod account;
 mod bid;
 mod care;
 mod chain;
+pub mod clock;
 mod error;
 mod filter;
 pub mod keys;
@@ -26,8 +28,8 @@ mod ws;
 pub use bid::{Bids, Due};
 pub use care::patiently;
 pub use chain::{
-    Blockhash, ChainClient, Commitment, LAMPORTS_PER_SIGNATURE, Listed, SignatureState, base_fee,
-    pubkeys, sign, sign_partly,
+    BareAccount, Blockhash, ChainClient, Commitment, LAMPORTS_PER_SIGNATURE, Listed, Rents,
+    SignatureState, base_fee, pubkeys, sign, sign_partly,
 };
 pub use error::ClientError;
 pub use filter::Filter;

@@ -1,6 +1,6 @@
 //! The chain's RPC may be slow, endless or behind a proxy: calls end all the same.
 
-use mythic_client::{ChainClient, ClientError, Commitment};
+use mythic_client::{BareAccount, ChainClient, ClientError, Commitment};
 use mythic_interface::market::state::Lease;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -76,17 +76,54 @@ async fn an_answer_of_an_older_slot_than_was_asked_for_is_none() {
     );
     assert!(stale.is_transient());
 
-    let chain = answering(r#"{"context":{"slot":5},"value":null}"#).await;
-    let key = solana_pubkey::Pubkey::new_from_array([1; 32]);
-    let read = |least| chain.raw_account_since(&key, Commitment::Finalized, least);
-    assert_eq!(read(5).await.unwrap().account, None);
+    let chain = answering(r#"{"context":{"slot":5},"value":[null, null]}"#).await;
+    let keys = [1, 2].map(|n| solana_pubkey::Pubkey::new_from_array([n; 32]));
+    let read = |least| chain.raw_accounts_since(&keys, Commitment::Finalized, least);
+    let found = read(5).await.unwrap();
+    assert!(
+        found
+            .iter()
+            .all(|one| one.slot == 5 && one.account.is_none())
+    );
+    assert_eq!(found.len(), 2);
     assert!(read(6).await.is_err());
+    let one = chain.raw_accounts_since(&keys[..1], Commitment::Finalized, 5);
+    assert!(one.await.is_err(), "of as many as were asked for");
     // Nothing at all, and what is no answer to this.
     for broken in ["null", "[]", r#"{"value":[]}"#] {
         let chain = answering(broken).await;
         let list = chain.program_accounts_since::<Lease>(&[], Commitment::Confirmed, 0);
         assert!(list.await.is_err(), "{broken}");
     }
+}
+
+#[tokio::test]
+async fn accounts_are_read_without_their_data_but_with_its_length() {
+    let owner = "11111111111111111111111111111111";
+    let account = |space: &str| {
+        format!(
+            r#"{{"lamports":7,"data":["","base64"],"owner":"{owner}","executable":true,"rentEpoch":0{space}}}"#
+        )
+    };
+    let keys = [1, 2].map(|n| solana_pubkey::Pubkey::new_from_array([n; 32]));
+    let answer = |account: String| {
+        let value = format!(r#"{{"context":{{"slot":5}},"value":[{account},null]}}"#);
+        async move { answering(&value).await }
+    };
+    let chain = answer(account(r#","space":10485760"#)).await;
+    let found = chain.bare_accounts(&keys, Commitment::Confirmed).await;
+    let program = BareAccount {
+        lamports: 7,
+        executable: true,
+        bytes: 10_485_760,
+    };
+    assert_eq!(found.unwrap(), [Some(program), None]);
+    let one = chain.bare_accounts(&keys[..1], Commitment::Confirmed).await;
+    assert!(one.is_err(), "of as many as were asked for");
+    // Unknown is not zero.
+    let chain = answer(account("")).await;
+    let found = chain.bare_accounts(&keys, Commitment::Confirmed).await;
+    assert!(found.is_err());
 }
 
 #[test]

@@ -126,6 +126,7 @@ text=$(json choices.0.message.content <<<"$answer") || wrong "no answer: $answer
 [ -n "$text" ] || wrong "an empty answer"
 job=$(json mythic.job <<<"$answer")
 says "answered: $(tr '\n' ' ' <<<"$text")"
+curl -sf http://127.0.0.1:4002/ | grep -q '/static/index\.' || wrong "the gateway was built without its pages"
 settled() { [ "$(sql "SELECT status FROM analytics.jobs_finalized WHERE id = '$job'")" = settled ]; }
 
 # ---- What they measure has a row in the documentation, and the other way round.

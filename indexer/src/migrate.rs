@@ -55,6 +55,8 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0601_cases.sql",
     "0602_case_tallies.sql",
     "0610_relay.sql",
+    "0620_market.sql",
+    "0630_market_views.sql",
 );
 
 const OWNER: Owner = Owner {

@@ -1,7 +1,6 @@
 //! The indexer process: takes the lease, lets the pump run, and starts over from the database's positions whenever something
 //! outside fails.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use mythic_kafka::Topic;
@@ -128,8 +127,8 @@ async fn session(
     writer.files = Some(config.archive_dir.clone());
     tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");
     let tracked = match config.source {
-        SourceKind::Rpc => state::alive::accounts(&mut writer.session, &lease.schema).await?,
-        SourceKind::Spool | SourceKind::Kafka => HashSet::new(),
+        SourceKind::Rpc => state::alive::followed(&mut writer.session, &lease.schema).await?,
+        SourceKind::Spool | SourceKind::Kafka => None,
     };
     let places = match (config.source, &config.kafka) {
         (SourceKind::Kafka, Some(kafka)) => {

@@ -13,6 +13,8 @@ use mythic_wire::Origin;
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
 
+use crate::container::config::ContainersConfig;
+
 /// Configuration of `mythic provider run`. Every key has a default but the keys and the models, which have no sensible one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -61,6 +63,8 @@ pub struct ProviderConfig {
     pub trusted_proxies: Vec<String>,
     /// Where to serve `/metrics` and `/health`; without an address in the file, on loopback.
     pub metrics_addr: Option<SocketAddr>,
+    /// Containers that tenants can lease.
+    pub containers: ContainersConfig,
     /// What is bid to have acceptances, starts, proofs and answers to disputes in time.
     pub bids: Bids,
     /// Bounds of the listener.
@@ -94,6 +98,7 @@ impl Default for ProviderConfig {
             allow_loopback: false,
             trusted_proxies: Vec::new(),
             metrics_addr: Some(([127, 0, 0, 1], 9473).into()),
+            containers: ContainersConfig::default(),
             bids: Bids::default(),
             http: mythic_http::Limits::default(),
             traces: TraceConfig::default(),
@@ -110,8 +115,8 @@ impl ProviderConfig {
         };
         self.authority()?;
         exists("operator_keypair".into(), &self.operator_keypair)?;
-        if self.models.is_empty() {
-            return Err("models is empty: name at least one GGUF file, `models = [\"…\"]`".into());
+        if self.models.is_empty() && !self.containers.is_on() {
+            return Err("models is empty: name at least one GGUF file, `models = [\"…\"]`, or lease out containers".into());
         }
         for (index, path) in self.models.iter().enumerate() {
             exists(format!("models[{index}]"), path)?;
@@ -148,6 +153,7 @@ impl ProviderConfig {
                 return Err(format!("trusted_proxies = {proxy:?}: must be an address"));
             }
         }
+        self.containers.validate()?;
         self.bids.validate()?;
         self.http
             .validate()
@@ -178,6 +184,27 @@ impl ProviderConfig {
             None => format!("http://{}", self.listen),
         };
         Origin::parse(&url).map_err(|error| format!("endpoint: {error}"))
+    }
+
+    /// Directory of unpacked images and of containers' disks.
+    pub fn containers_dir(&self) -> PathBuf {
+        let own = || self.data_dir.join("containers");
+        self.containers.dir.clone().unwrap_or_else(own)
+    }
+
+    /// Host on which tenants reach their containers.
+    pub fn containers_host(&self) -> Result<String, String> {
+        if let Some(host) = &self.containers.host {
+            return Ok(host.clone());
+        }
+        let origin = self.origin()?;
+        let (_, host) = origin.as_str().split_once("://").unwrap_or_default();
+        // A port stands behind the last colon, but for one within the brackets of an IPv6 address.
+        let host = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host,
+        };
+        Ok(host.trim_matches(['[', ']']).to_owned())
     }
 
     /// Threads of the engine of a lease of so many units.
@@ -235,6 +262,21 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         }
         assert!(serde_json::from_str::<ProviderConfig>(r#"{"listne": "x"}"#).is_err());
+    }
+
+    #[test]
+    fn tenants_reach_their_containers_at_the_endpoint_s_host() {
+        let host = |endpoint: &str| {
+            let config = ProviderConfig {
+                endpoint: Some(endpoint.into()),
+                ..ProviderConfig::default()
+            };
+            config.containers_host().unwrap()
+        };
+        assert_eq!(host("https://provider.example"), "provider.example");
+        assert_eq!(host("https://provider.example:8443"), "provider.example");
+        assert_eq!(host("http://127.0.0.1:8090"), "127.0.0.1");
+        assert_eq!(host("http://[2001:db8::1]:8090"), "2001:db8::1");
     }
 
     #[test]

@@ -18,8 +18,9 @@ use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::ProviderConfig, funds::Needs, journal::Journal, meters::Meters,
-    proof::opening::Openings, seams::Seams, serve::models::LocalModel, source::Shelf,
+    config::ProviderConfig, container::environment::Environments, funds::Needs,
+    intake::fit::Decline, journal::Journal, meters::Meters, proof::opening::Openings, seams::Seams,
+    serve::models::LocalModel, source::Shelf, speed::Speeds,
 };
 
 /// Longest silence of the loop that follows the chain.
@@ -45,8 +46,14 @@ pub struct Ctx {
     pub openings: Openings,
     /// Specs that tenants left here.
     pub shelf: Shelf,
+    /// How fast its engines answer, as far as that was measured.
+    pub speeds: Speeds,
+    /// Values of environments that tenants told.
+    pub environments: Environments,
     /// What the operator must be able to pay.
     pub needs: Needs,
+    /// Memory that the proof of a unit takes, bytes.
+    pub proof_bytes: u64,
     /// What is measured.
     pub meters: Meters,
     provider: RwLock<Provider>,
@@ -73,6 +80,8 @@ pub struct Means {
     pub provider: Provider,
     /// What the operator must be able to pay.
     pub needs: Needs,
+    /// Memory that the proof of a unit takes, bytes.
+    pub proof_bytes: u64,
     /// The newest slot.
     pub slot: u64,
     pub meters: Meters,
@@ -81,6 +90,7 @@ pub struct Means {
 impl Ctx {
     pub fn new(means: Means) -> Self {
         Self {
+            speeds: Speeds::of(&means.config),
             config: means.config,
             seams: means.seams,
             origin: means.origin,
@@ -92,7 +102,9 @@ impl Ctx {
             journal: means.journal,
             openings: means.openings,
             shelf: Shelf::default(),
+            environments: Environments::default(),
             needs: means.needs,
+            proof_bytes: means.proof_bytes,
             balance: RwLock::default(),
             provider: RwLock::new(means.provider),
             slot: AtomicU64::new(means.slot),
@@ -131,6 +143,12 @@ impl Ctx {
     /// Below this the operator takes no lease more: a lease's rent, and what is kept for all units that are offered.
     pub fn needed(&self) -> u64 {
         self.needs.to_accept(1, self.config.units.into())
+    }
+
+    /// Refuses a floor of tokens a second that these weights, in hex, were not measured to reach.
+    pub fn check_floor(&self, weights: &str, floor: Option<u32>) -> Result<(), Decline> {
+        let offered = self.provider().units.get();
+        self.speeds.check(weights, floor, offered)
     }
 
     /// Reads the operator's lamports.
@@ -208,6 +226,7 @@ pub(crate) mod tests {
                 rent: 1,
                 reserve: 2,
             },
+            proof_bytes: 0,
             slot: 3,
             meters: Meters::new().unwrap(),
         })

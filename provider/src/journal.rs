@@ -7,15 +7,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::Context as _;
+use mythic_interface::market::state::Lease;
 use mythic_support::files;
+use russh::keys::PrivateKey;
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
+
+use crate::{container::ssh::keys, spec::ContainerSpec};
 
 /// Longest file that is read: a spec, and little beside it.
 const MAX_FILE: u64 = 256 << 10;
 
-/// What a tenant was promised.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What a tenant was promised. Of a lease that is only seen to its end nothing is: its hashes and its access are empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promise {
     /// Base58 address of the request.
     pub request: String,
@@ -36,6 +41,59 @@ pub struct Promise {
     pub max_concurrent: usize,
     /// What the tenant is given to reach it: the exact bytes whose hash the start states.
     pub access: String,
+    /// Of a container; then nothing is said of weights, model, key and answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Contained>,
+}
+
+impl Promise {
+    /// Of a lease that can't be served: its machine settles it.
+    pub fn unserved(state: &Lease) -> Self {
+        Self {
+            request: Pubkey::new_from_array(state.terms.request).to_string(),
+            tenant: Pubkey::new_from_array(state.terms.tenant).to_string(),
+            units: state.terms.units,
+            ..Self::default()
+        }
+    }
+
+    /// Whether its lease is only seen to its end.
+    pub fn is_unserved(&self) -> bool {
+        self.access.is_empty()
+    }
+}
+
+/// What the tenant of a container was promised.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contained {
+    pub spec: ContainerSpec,
+    /// Values that the spec only commits to.
+    pub environment: Vec<(String, String)>,
+    /// Seed of the SSH host key, 64 hex digits.
+    pub host_key: String,
+    /// Ports of this machine: of SSH, then of each port that is published.
+    pub ports: Vec<u16>,
+    /// Number of its network.
+    pub place: u16,
+}
+
+impl std::fmt::Debug for Contained {
+    /// Without what is secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Contained");
+        shown.field("spec", &self.spec).field("ports", &self.ports);
+        shown.field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Contained {
+    /// Its SSH host key.
+    pub fn host_key(&self) -> anyhow::Result<PrivateKey> {
+        let seed = mythic_wire::parse_hex32(&self.host_key);
+        Ok(keys::host_key(
+            &seed.context("the journal has no host key")?,
+        ))
+    }
 }
 
 /// What can go wrong with the journal.
@@ -146,6 +204,7 @@ mod tests {
             key_hash: "11".into(),
             max_concurrent: 2,
             access: "{}".into(),
+            container: None,
         };
         (Pubkey::new_from_array([n + 100; 32]), promise)
     }
@@ -205,6 +264,29 @@ mod tests {
         drop(journal);
         assert_eq!(opened(dir.path()), [promise(2)]);
         assert!(path.with_extension("damaged").is_file());
+    }
+
+    #[test]
+    fn a_container_is_promised_with_all_that_is_its_own_and_older_promises_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lease, mut kept) = promise(1);
+        let old = serde_json::to_string(&kept).unwrap();
+        assert!(!old.contains("container"));
+        kept.container = Some(Contained {
+            spec: crate::spec::container::tests::small(),
+            environment: vec![("TOKEN".into(), "secret".into())],
+            host_key: "07".repeat(32),
+            ports: vec![22_000, 22_001],
+            place: 3,
+        });
+        let (journal, _) = Journal::open(dir.path()).unwrap();
+        journal.keep(&lease, &kept).unwrap();
+        drop(journal);
+        let found = opened(dir.path());
+        assert_eq!(found, [(lease, kept)]);
+        let contained = found[0].1.container.as_ref().unwrap();
+        assert!(contained.host_key().is_ok());
+        assert!(!format!("{contained:?}").contains("secret"));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! One provider of the Compute Market: leases capacity to tenants, proves it in each epoch, and is paid by the second.
 //!
-//! - [`ProviderConfig`], [`run`]: configuration and entry; [`setup`]: its class and registration; [`measure`]: how long its proofs take
+//! - [`ProviderConfig`], [`run`]: configuration and entry; [`setup`]: its class and registration; [`measure`]: how long its proofs take;
+//!   [`speed`]: how fast its engines answer
 //! - [`ctx`]: what every part may use; [`journal`]: what was promised
 //! - [`intake`]: requests, [`source`] and [`spec`]: what their tenants want exactly
 //! - [`lease`]: leases from their acceptance to the last lamport; [`proof`]: their proofs, [`disputes`]: answers about them
+//! - [`container`]: containers that tenants lease
 //! - [`serve`]: what tenants use; [`access`]: how they reach it; [`receipt`]: what is signed about answers
 //! - [`keeper`]: earnings and jail; [`funds`]: what the operator must be able to pay; [`seams`]: what can be another's
 //! - [`meters`]: what is measured; [`telemetry`]: how it is told
@@ -12,6 +14,7 @@
 
 pub mod access;
 pub mod config;
+pub mod container;
 pub mod ctx;
 pub mod disputes;
 pub mod funds;
@@ -28,11 +31,16 @@ pub mod serve;
 pub mod setup;
 pub mod source;
 pub mod spec;
+pub mod speed;
 pub mod telemetry;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use mythic_client::{ChainClient, Commitment, keys, patiently};
 use mythic_interface::market::state::Lease;
 use mythic_support::life;
@@ -44,6 +52,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use config::ProviderConfig;
 pub use seams::Seams;
 
+use container::{
+    config::RuntimeKind,
+    disk::Disks,
+    docker::{Docker, DockerParts},
+    fleet::Containers,
+    image::Images,
+    needs,
+    net::Nets,
+    runc::{Runc, RuncParts},
+    runtime::Runtime,
+    strays,
+};
 use ctx::{Ctx, Means};
 use funds::Needs;
 use intake::Intake;
@@ -89,6 +109,8 @@ struct Prepared {
     /// What was promised before.
     promises: Vec<(Pubkey, Promise)>,
     listener: TcpListener,
+    /// What runs containers.
+    runtime: Option<Arc<dyn Runtime>>,
 }
 
 async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
@@ -103,6 +125,7 @@ async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
             config.listen
         )
     })?;
+    let runtime = runtime(&config).await?;
     let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
     let grid = setup::market(&chain).await?.grid;
     let (class, state) = setup::class(&chain, &config.class).await?;
@@ -147,6 +170,7 @@ async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
         openings,
         provider,
         needs,
+        proof_bytes: proof::bytes(state.probe.n.get()),
         slot,
         meters,
     }));
@@ -154,16 +178,100 @@ async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
         ctx,
         promises,
         listener,
+        runtime,
     })
+}
+
+/// What runs containers, if they are leased out: the machine is looked over before anything is promised on it.
+async fn runtime(config: &ProviderConfig) -> Result<Option<Arc<dyn Runtime>>> {
+    const LOOK: &str = "`mythic doctor provider` says what is missing";
+    ensure!(
+        !config.containers.is_on() || !needs::is_apart(),
+        "containers.runtime: this process has mounts of its own, which end with it while containers go on; {LOOK}"
+    );
+    Ok(match config.containers.runtime {
+        RuntimeKind::None => None,
+        RuntimeKind::Runc => {
+            let runc = runc(config).await;
+            let runc = runc.with_context(|| format!("containers.runtime = \"runc\": {LOOK}"))?;
+            Some(Arc::new(runc))
+        }
+        RuntimeKind::Docker => {
+            let docker = docker(config).await;
+            let docker =
+                docker.with_context(|| format!("containers.runtime = \"docker\": {LOOK}"))?;
+            Some(Arc::new(docker))
+        }
+    })
+}
+
+/// A directory, made if it is not there.
+fn made(dir: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    Ok(dir.canonicalize()?)
+}
+
+/// Disks of containers.
+fn disks(config: &ProviderConfig) -> Result<Disks> {
+    let own = &config.containers;
+    Ok(Disks {
+        state: made(&config.containers_dir())?.join("leases"),
+        run: made(&own.run_dir)?,
+        first_user: own.first_user,
+        is_encrypted: own.encrypt,
+        resolv_conf: own.resolv_conf(),
+    })
+}
+
+/// Networks of containers.
+fn nets(config: &ProviderConfig) -> Nets {
+    let own = &config.containers;
+    let (pool, closed) = (own.pool, own.closed.clone());
+    Nets::new(&config.authority, pool, closed, own.egress_mib)
+}
+
+async fn runc(config: &ProviderConfig) -> Result<Runc> {
+    let own = &config.containers;
+    let images = Images::open(
+        made(&config.containers_dir())?.join("images"),
+        own.images.clone(),
+        Some(own.first_user),
+        own.image_mib << 20,
+    )?;
+    let parts = RuncParts {
+        program: own.runc.display().to_string(),
+        provider: config.authority.clone(),
+        disks: disks(config)?,
+        nets: nets(config),
+        images: Arc::new(images),
+    };
+    Runc::open(parts).await
+}
+
+async fn docker(config: &ProviderConfig) -> Result<Docker> {
+    let own = &config.containers;
+    let parts = DockerParts {
+        program: own.docker.display().to_string(),
+        host: own.docker_host.clone(),
+        provider: config.authority.clone(),
+        disks: disks(config)?,
+        nets: nets(config),
+        repositories: own.repositories.clone(),
+    };
+    Docker::open(parts).await
 }
 
 async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     let ctx = prepared.ctx;
     let quit = CancellationToken::new();
+    let (config, meters) = (ctx.config.containers.clone(), ctx.meters.clone());
+    let containers = Arc::new(Containers::new(prepared.runtime, config, meters));
     let shared = Shared {
         ctx: ctx.clone(),
         endpoints: Arc::default(),
+        containers: containers.clone(),
         desk: Arc::default(),
+        lost: Arc::default(),
         quit: quit.clone(),
     };
     let decisions = Arc::default();
@@ -177,10 +285,18 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     intake.resume(prepared.promises);
     let background = TaskTracker::new();
     background.spawn(ctx::follow_chain(ctx.clone(), quit.clone()));
+    background.spawn(intake.clone().mend(stop.clone()));
     background.spawn(intake.run(stop.clone()));
     background.spawn(reconcile::run(
         ctx.clone(),
         shared.desk.clone(),
+        shared.lost.clone(),
+        quit.clone(),
+    ));
+    background.spawn(strays::run(
+        ctx.clone(),
+        shared.desk.clone(),
+        containers.clone(),
         quit.clone(),
     ));
     background.spawn(telemetry::run(ctx.clone(), shared.desk, quit.clone()));
@@ -198,6 +314,8 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     life::ready();
     stop.cancelled().await;
     quit.cancel();
+    // Containers go on while this process does not run.
+    let _ = tokio::time::timeout(PARTING, containers.part()).await;
     let _ = tokio::time::timeout(PARTING, background.wait()).await;
     let _ = tokio::time::timeout(PARTING, server).await;
     tracing::info!(

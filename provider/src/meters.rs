@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mythic_interface::market::state::{LeaseStatus, Provider, ProviderStatus};
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 use crate::lease::fsm::Standing;
@@ -91,6 +92,9 @@ pub struct Meters {
     declined: IntCounterVec,
     answers: IntCounterVec,
     tokens: IntCounterVec,
+    containers: IntGauge,
+    restarts: IntCounter,
+    logins: IntCounterVec,
 }
 
 /// Makes metrics and registers them.
@@ -225,6 +229,16 @@ impl Meters {
                 "Tokens of whole answers",
                 ("kind", &["prompt", "output"]),
             )?,
+            containers: new.gauge("containers", "Containers of leases that are served")?,
+            restarts: new.kept(IntCounter::new(
+                "container_restarts_total",
+                "Commands of containers that ended and were started again",
+            ))?,
+            logins: new.counters(
+                "ssh_logins_total",
+                "Keys that were shown to containers",
+                ("outcome", &["accepted", "refused"]),
+            )?,
             registry,
         })
     }
@@ -307,6 +321,23 @@ impl Meters {
     /// A request is not taken, for this reason.
     pub fn declined(&self, reason: &str) {
         self.declined.with_label_values(&[reason]).inc();
+    }
+
+    /// Containers that are served.
+    pub fn containers(&self, count: usize) {
+        self.containers
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A container's command ended and is started again.
+    pub fn restarted(&self) {
+        self.restarts.inc();
+    }
+
+    /// Somebody has shown a key that is its own.
+    pub fn logged_in(&self, is_accepted: bool) {
+        let outcome = if is_accepted { "accepted" } else { "refused" };
+        self.logins.with_label_values(&[outcome]).inc();
     }
 
     /// The engine begins an answer.

@@ -64,10 +64,17 @@ fn wanted(config: &ProviderConfig, operator: &Pubkey) -> Result<UpdateProvider> 
         units: U16::new(config.units),
         price: U64::new(config.price_lamports),
         region: Text::new(&config.region).ok_or_else(|| unfit("region"))?,
-        // Tenants of endpoints are threads and memory of this process.
-        isolation: Isolation::Process as u8,
+        isolation: isolation(config) as u8,
         endpoint: Text::new(endpoint.as_str()).ok_or_else(|| unfit("endpoint"))?,
     })
+}
+
+/// How well all its tenants are kept apart: those of endpoints are threads and memory of one process.
+fn isolation(config: &ProviderConfig) -> Isolation {
+    match config.models.is_empty() && config.containers.is_on() {
+        true => Isolation::Container,
+        false => Isolation::Process,
+    }
 }
 
 /// What brings the chain to where a configuration wants it.

@@ -4,6 +4,10 @@
 use mythic_interface::hash::{Hash, spec_hash};
 use serde::{Deserialize, Serialize};
 
+pub mod container;
+
+pub use container::{ContainerError, ContainerSpec};
+
 /// Longest spec, in bytes.
 pub const MAX_SPEC: usize = 16 << 10;
 /// Longest document.
@@ -14,6 +18,12 @@ const SALT_LINE: usize = 33;
 const VERSION: u32 = 1;
 /// Most answers at once that a spec can ask for.
 const MOST_CONCURRENT: usize = 256;
+/// Most tokens a second that it can ask for.
+const MOST_TOKENS: u32 = 1_000_000;
+
+/// What a floor of tokens a second is promised for: a prompt of so many tokens at most, and an answer of so many at least.
+pub const FLOOR_PROMPT: u32 = 128;
+pub const FLOOR_ANSWER: u32 = 32;
 
 /// A spec: of an endpoint or of a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +34,9 @@ pub struct Spec {
     /// Exclusive capacity of the request's model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<EndpointSpec>,
+    /// A container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerSpec>,
 }
 
 /// What the tenant of an endpoint wants.
@@ -34,6 +47,10 @@ pub struct EndpointSpec {
     pub key_hash: String,
     /// Answers at once.
     pub max_concurrent: usize,
+    /// The least tokens a second that it answers with while one answer is under way, from the request to the answer's end, of a prompt of at
+    /// most [`FLOOR_PROMPT`] tokens and an answer of at least [`FLOOR_ANSWER`], but while its proof is computed; none = nothing is promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_tokens_per_second: Option<u32>,
 }
 
 /// Why a spec is not taken.
@@ -51,10 +68,18 @@ pub enum SpecError {
     Version(u32),
     #[error("the spec says nothing of an endpoint")]
     NoEndpoint,
+    #[error("the spec says nothing of a container")]
+    NoContainer,
+    #[error("the spec is of an endpoint and of a container: a lease is of one")]
+    Both,
     #[error("the spec's key_hash is not 64 hex digits")]
     KeyHash,
+    #[error("the spec's min_tokens_per_second is {0}; allowed are 1 to {MOST_TOKENS}")]
+    Floor(u32),
     #[error("the spec's max_concurrent is {0}; allowed are 1 to {MOST_CONCURRENT}")]
     Concurrent(usize),
+    #[error(transparent)]
+    Container(#[from] ContainerError),
 }
 
 impl Spec {
@@ -65,8 +90,27 @@ impl Spec {
             endpoint: Some(EndpointSpec {
                 key_hash: hex::encode(key_hash),
                 max_concurrent,
+                min_tokens_per_second: None,
             }),
+            container: None,
         }
+    }
+
+    /// The spec of a container.
+    pub fn container(container: ContainerSpec) -> Self {
+        Self {
+            version: VERSION,
+            endpoint: None,
+            container: Some(container),
+        }
+    }
+
+    /// The same, with a floor of so many tokens a second.
+    pub fn with_floor(mut self, min_tokens_per_second: Option<u32>) -> Self {
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.min_tokens_per_second = min_tokens_per_second;
+        }
+        self
     }
 }
 
@@ -74,6 +118,14 @@ impl EndpointSpec {
     /// The hash of the tenant's key.
     pub fn key(&self) -> Result<Hash, SpecError> {
         mythic_wire::parse_hex32(&self.key_hash).ok_or(SpecError::KeyHash)
+    }
+
+    /// The same, if its floor is one.
+    fn bounded(self) -> Result<Self, SpecError> {
+        match self.min_tokens_per_second {
+            Some(floor) if !(1..=MOST_TOKENS).contains(&floor) => Err(SpecError::Floor(floor)),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -120,17 +172,32 @@ impl Document {
         spec_hash(&self.salt, &self.spec)
     }
 
-    /// The endpoint that it describes, if it does.
-    pub fn endpoint(&self) -> Result<EndpointSpec, SpecError> {
+    /// The spec.
+    fn spec(&self) -> Result<Spec, SpecError> {
         let unreadable = |error: serde_json::Error| SpecError::Unreadable(error.to_string());
         let spec: Spec = serde_json::from_slice(&self.spec).map_err(unreadable)?;
         if spec.version != VERSION {
             return Err(SpecError::Version(spec.version));
         }
-        let endpoint = spec.endpoint.ok_or(SpecError::NoEndpoint)?;
+        match spec.endpoint.is_some() && spec.container.is_some() {
+            true => Err(SpecError::Both),
+            false => Ok(spec),
+        }
+    }
+
+    /// The container that it describes, if it does.
+    pub fn container(&self) -> Result<ContainerSpec, SpecError> {
+        let container = self.spec()?.container.ok_or(SpecError::NoContainer)?;
+        container.check()?;
+        Ok(container)
+    }
+
+    /// The endpoint that it describes, if it does.
+    pub fn endpoint(&self) -> Result<EndpointSpec, SpecError> {
+        let endpoint = self.spec()?.endpoint.ok_or(SpecError::NoEndpoint)?;
         endpoint.key()?;
         match (1..=MOST_CONCURRENT).contains(&endpoint.max_concurrent) {
-            true => Ok(endpoint),
+            true => endpoint.bounded(),
             false => Err(SpecError::Concurrent(endpoint.max_concurrent)),
         }
     }
@@ -151,6 +218,39 @@ mod tests {
         other.spec.push(b' ');
         assert_ne!(other.hash(), document.hash());
         assert_ne!(Document::new([8; 16], &spec).hash(), document.hash());
+    }
+
+    #[test]
+    fn a_floor_is_part_of_the_spec_and_has_bounds() {
+        let plain = Spec::endpoint(&[7; 32], 3);
+        let document = |floor| Document::new([9; 16], &plain.clone().with_floor(floor));
+        let of = |floor| document(floor).endpoint();
+        assert_eq!(of(Some(20)).unwrap().min_tokens_per_second, Some(20));
+        assert_ne!(document(Some(20)).hash(), document(Some(21)).hash());
+        // Without one the bytes are what they were before there were any.
+        assert_eq!(document(None), Document::new([9; 16], &plain));
+        assert!(!String::from_utf8_lossy(&document(None).spec).contains("tokens"));
+        for floor in [0, MOST_TOKENS + 1] {
+            assert_eq!(of(Some(floor)), Err(SpecError::Floor(floor)));
+        }
+        assert!(of(Some(MOST_TOKENS)).is_ok());
+    }
+
+    #[test]
+    fn a_container_is_read_as_it_was_written_and_is_no_endpoint() {
+        let container = container::tests::small();
+        let mut spec = Spec::container(container.clone());
+        let document = Document::new([9; 16], &spec);
+        assert!(document.spec.len() < MAX_SPEC);
+        assert_eq!(document.container(), Ok(container));
+        assert_eq!(document.endpoint(), Err(SpecError::NoEndpoint));
+        spec.endpoint = Spec::endpoint(&[7; 32], 1).endpoint;
+        let both = Document::new([9; 16], &spec);
+        assert_eq!(both.container(), Err(SpecError::Both));
+        assert_eq!(both.endpoint(), Err(SpecError::Both));
+        spec.container = None;
+        let endpoint = Document::new([9; 16], &spec);
+        assert_eq!(endpoint.container(), Err(SpecError::NoContainer));
     }
 
     #[test]

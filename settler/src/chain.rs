@@ -202,10 +202,17 @@ struct Raw {
     data: (String, String),
 }
 
-/// Every account of the program at one finalized slot, which is returned with them, and those of them that may need something.
-pub(crate) async fn accounts(
-    client: &ChainClient,
-) -> Result<(u64, Vec<ChainAccount>, Windows), ClientError> {
+/// What AI Precompiles holds at finality.
+pub(crate) struct Everything {
+    /// Slot in which the accounts were read.
+    pub slot: u64,
+    pub accounts: Vec<ChainAccount>,
+    /// Those of them that may need something.
+    pub windows: Windows,
+}
+
+/// Every account of AI Precompiles at one finalized slot, and those of them that may need something.
+pub(crate) async fn accounts(client: &ChainClient) -> Result<Everything, ClientError> {
     let parameters = json!([
         PROGRAM_ID.to_string(),
         {"commitment": "finalized", "encoding": "base64", "withContext": true}
@@ -216,6 +223,7 @@ pub(crate) async fn accounts(
         .await?;
     let bad =
         |what: &str, pubkey: &str| ClientError::Answer(format!("{what} of account {pubkey:?}"));
+    let slot = answer.context.slot;
     let mut accounts = Vec::with_capacity(answer.value.len());
     let mut may_need = Read::default();
     for Keyed { pubkey, account } in answer.value {
@@ -229,10 +237,14 @@ pub(crate) async fn accounts(
             owner: PROGRAM_ID,
             ..Account::default()
         };
-        accounts.extend(ChainAccount::read(key, &account));
+        accounts.extend(ChainAccount::read(key, &account, slot));
         may_need.push(key, &account);
     }
-    Ok((answer.context.slot, accounts, may_need.windows()))
+    Ok(Everything {
+        slot,
+        accounts,
+        windows: may_need.windows(),
+    })
 }
 
 /// Jobs, cases with their votes, outputs and validators out of all accounts.

@@ -22,11 +22,13 @@ pub struct SettlerConfig {
     pub interval_ms: u64,
     /// Instructions in one transaction.
     pub batch: usize,
-    /// Lamports owed by a validator that are swept at once.
+    /// Lamports owed by a validator or provider that are swept at once.
     pub sweep_min_lamports: u64,
-    /// Slots without a write of the validator after which less is swept too.
+    /// Slots without a write of the validator or provider after which less is swept too.
     pub sweep_after_slots: u64,
-    /// Whether jobs, cases and posted output past their retention are closed.
+    /// Lamports of epochs of a running lease that are paid at once; those of an ended one always are.
+    pub release_min_lamports: u64,
+    /// Whether jobs, cases, posted output, leases and their requests past their retention are closed.
     pub close_jobs: bool,
     /// Seconds between two comparisons of the index with the chain; 0 = never.
     pub reconcile_every_s: u64,
@@ -47,6 +49,7 @@ impl Default for SettlerConfig {
             batch: 5,
             sweep_min_lamports: 1_000_000,
             sweep_after_slots: 32,
+            release_min_lamports: 1_000_000,
             close_jobs: true,
             reconcile_every_s: 30,
             metrics_addr: Some(([127, 0, 0, 1], 9471).into()),

@@ -83,6 +83,7 @@ mod tests {
     const RULES: Settler = Settler {
         sweep_min_lamports: 1000,
         sweep_after_slots: 32,
+        release_min_lamports: 1000,
         close: true,
     };
     const CLAIMANT: [u8; 32] = [7; 32];

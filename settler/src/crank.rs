@@ -4,7 +4,10 @@ use mythic_client::{ix, pda};
 use mythic_interface::state::Case;
 use solana_pubkey::Pubkey;
 
-use crate::windows::{CaseWindow, JobWindow, OutputWindow};
+use crate::{
+    market::MarketCrank,
+    windows::{CaseWindow, JobWindow, OutputWindow},
+};
 
 /// An instruction that anyone may send.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,8 @@ pub enum Crank {
     CloseCase(CaseWindow),
     /// Close a page of output of a job that ended long ago.
     CloseOutput(OutputWindow),
+    /// One of the Compute Market.
+    Market(MarketCrank),
 }
 
 impl Crank {
@@ -52,6 +57,7 @@ impl Crank {
             Self::Collect { .. } => "collect",
             Self::CloseCase(_) => "close_case",
             Self::CloseOutput(_) => "close_output",
+            Self::Market(crank) => crank.name(),
         }
     }
 
@@ -63,6 +69,7 @@ impl Crank {
             Self::Resolve { case, .. } | Self::Collect { case, .. } => *case,
             Self::CloseCase(window) => window.pubkey,
             Self::CloseOutput(window) => window.pubkey,
+            Self::Market(crank) => crank.account(),
         }
     }
 
@@ -71,13 +78,24 @@ impl Crank {
         match self {
             Self::Claim(job) | Self::Expire(job) | Self::Close(job) => Some(job.pubkey),
             Self::Resolve { job, .. } => Some(job.pubkey),
-            Self::Sweep(_) | Self::Collect { .. } | Self::CloseCase(_) | Self::CloseOutput(_) => {
-                None
-            }
+            Self::Sweep(_)
+            | Self::Collect { .. }
+            | Self::CloseCase(_)
+            | Self::CloseOutput(_)
+            | Self::Market(_) => None,
         }
     }
 
-    pub fn instruction(&self) -> solana_instruction::Instruction {
+    /// The lease that it is about, where there is one.
+    pub fn lease(&self) -> Option<Pubkey> {
+        match self {
+            Self::Market(crank) => crank.lease(),
+            _ => None,
+        }
+    }
+
+    /// The instruction, in a transaction that `payer` signs.
+    pub fn instruction(&self, payer: &Pubkey) -> solana_instruction::Instruction {
         match self {
             Self::Claim(job) => ix::claim_inference_fee(job.pubkey, &job.job),
             Self::Expire(job) => ix::expire_job(job.pubkey, &job.job),
@@ -93,6 +111,7 @@ impl Crank {
                 ix::close_case(window.pubkey, &window.case, window.votes.as_deref())
             }
             Self::CloseOutput(window) => ix::close_output(window.pubkey, &window.output),
+            Self::Market(crank) => crank.instruction(payer),
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Settler {
     pub sweep_min_lamports: u64,
     /// Slots without a write after which less is swept too.
     pub sweep_after_slots: u64,
+    /// Lamports of epochs of a running lease that are paid at once.
+    pub release_min_lamports: u64,
     /// Whether what is over is closed.
     pub close: bool,
 }
@@ -36,6 +38,7 @@ impl Settler {
         Self {
             sweep_min_lamports: config.sweep_min_lamports,
             sweep_after_slots: config.sweep_after_slots,
+            release_min_lamports: config.release_min_lamports,
             close: config.close_jobs,
         }
     }
@@ -49,15 +52,17 @@ impl Settler {
             .filter_map(|job| self.job_due(now, job))
             .collect();
         due.extend(windows.validators.iter().filter_map(|validator| {
-            let quiet = now
-                >= validator
-                    .written_slot
-                    .saturating_add(self.sweep_after_slots);
-            let sweep = validator.owed > 0 && (quiet || validator.owed >= self.sweep_min_lamports);
+            let sweep = self.sweeps(now, validator.owed, validator.written_slot);
             sweep.then_some(Crank::Sweep(validator.authority))
         }));
         due.extend(court::due(now, windows, self.close));
         due
+    }
+
+    /// Whether what an account owes is moved: much at once, little when it rests.
+    pub(crate) fn sweeps(&self, now: u64, owed: u64, written_slot: u64) -> bool {
+        let quiet = now >= written_slot.saturating_add(self.sweep_after_slots);
+        owed > 0 && (quiet || owed >= self.sweep_min_lamports)
     }
 
     /// Accounts that something is due for at `now` and that are not `known` to the index: it may have missed them for good.
@@ -82,6 +87,8 @@ impl Settler {
                     out.cases.push(crank.account());
                 }
                 Crank::CloseOutput(_) => out.outputs.push(crank.account()),
+                // Looked for by itself.
+                Crank::Market(_) => {}
             }
         }
         out.cases.dedup();
@@ -123,6 +130,7 @@ mod tests {
     const RULES: Settler = Settler {
         sweep_min_lamports: 1000,
         sweep_after_slots: 32,
+        release_min_lamports: 1000,
         close: true,
     };
 

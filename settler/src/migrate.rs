@@ -4,6 +4,7 @@ use mythic_postgres::{Former, Migration, Owner, PostgresError, migrations};
 
 const FILES: &[Migration] = migrations!("../sql/settler":
     "0001_reconciliation.sql",
+    "0002_market.sql",
 );
 
 const OWNER: Owner = Owner {
@@ -61,11 +62,11 @@ mod tests {
             mythic_indexer::migrate(url).await.unwrap();
         }
         let rows = client
-            .query("SELECT name FROM settler.migration", &[])
+            .query("SELECT name FROM settler.migration ORDER BY name", &[])
             .await
             .unwrap();
         let names: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-        assert_eq!(names, ["0001_reconciliation.sql"]);
+        assert_eq!(names, ["0001_reconciliation.sql", "0002_market.sql"]);
         // Whose role may not is told which schema it is about.
         let refused = migrate(cluster.readonly_url()).await.unwrap_err();
         assert_eq!(refused.sqlstate(), Some("42501"));

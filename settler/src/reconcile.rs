@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mythic_client::account::{ProgramAccount, decode};
+use mythic_interface::market::state::{
+    Class, Lease, LeaseDispute, MarketTreasury, Provider, Request,
+};
 use mythic_interface::state::{
     Case, Job, JobStatus, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes,
 };
@@ -31,6 +34,33 @@ pub enum Kind {
     Votes,
     /// Posted output; it stores nothing.
     Output,
+    /// Foundation's balance in the market.
+    MarketTreasury,
+    /// Classes of capacity; they store nothing.
+    Class,
+    /// Stake, earnings and dues.
+    Provider,
+    /// What tenants paid for leases that nobody has accepted.
+    Request,
+    /// Seconds to come, epochs that can be disputed, what is the tenant's.
+    Lease,
+    /// Bonds, then what is due to disputers.
+    LeaseDispute,
+}
+
+impl Kind {
+    /// Whether accounts of the kind are the Compute Market's.
+    pub const fn is_of_market(self) -> bool {
+        matches!(
+            self,
+            Self::MarketTreasury
+                | Self::Class
+                | Self::Provider
+                | Self::Request
+                | Self::Lease
+                | Self::LeaseDispute
+        )
+    }
 }
 
 /// An account as the chain has it.
@@ -40,6 +70,8 @@ pub struct ChainAccount {
     pub pubkey: Pubkey,
     /// Kind.
     pub kind: Kind,
+    /// Finalized slot in which it was read.
+    pub slot: u64,
     /// The account's own write counter.
     pub seq: u64,
     /// Lamports it holds.
@@ -51,78 +83,116 @@ pub struct ChainAccount {
 }
 
 impl ChainAccount {
-    /// Reads a program account; `None` for kinds that are not compared and for what does not decode.
-    pub fn read(pubkey: Pubkey, account: &solana_account::Account) -> Option<Self> {
-        fn load<T: ProgramAccount>(
-            pubkey: &Pubkey,
-            account: &solana_account::Account,
-        ) -> Option<T> {
-            decode(pubkey, account).ok()
-        }
-        let sum = |amounts: &[u64]| {
-            amounts
-                .iter()
-                .fold(0u64, |sum, amount| sum.saturating_add(*amount))
-        };
-        let (kind, seq, stored) = match *account.data.first()? {
-            Treasury::DISCRIMINATOR => {
-                let t = load::<Treasury>(&pubkey, account)?;
-                (Kind::Treasury, t.header.seq, t.balance.get())
-            }
-            Model::DISCRIMINATOR => (Kind::Model, load::<Model>(&pubkey, account)?.header.seq, 0),
-            Validator::DISCRIMINATOR => {
-                let v = load::<Validator>(&pubkey, account)?;
-                let dues = [
-                    v.claimable.get(),
-                    v.owed_foundation.get(),
-                    v.owed_burn.get(),
-                ];
-                (
-                    Kind::Validator,
-                    v.header.seq,
-                    v.whole_stake().saturating_add(sum(&dues)),
-                )
-            }
-            Vault::DISCRIMINATOR => {
-                let v = load::<Vault>(&pubkey, account)?;
-                (Kind::Vault, v.header.seq, v.balance.get())
-            }
-            SpendGrant::DISCRIMINATOR => (
-                Kind::Grant,
-                load::<SpendGrant>(&pubkey, account)?.header.seq,
-                0,
-            ),
-            Job::DISCRIMINATOR => {
-                let j = load::<Job>(&pubkey, account)?;
-                let runs = !j.status().is_some_and(JobStatus::is_terminal);
-                (
-                    Kind::Job,
-                    j.header.seq,
-                    if runs { j.ceiling.get() } else { 0 },
-                )
-            }
-            Case::DISCRIMINATOR => {
-                let case = load::<Case>(&pubkey, account)?;
-                let stored = sum(&[case.held.get(), case.output_rent.get()]);
-                (Kind::Case, case.header.seq, stored)
-            }
-            Votes::DISCRIMINATOR => (Kind::Votes, load::<Votes>(&pubkey, account)?.header.seq, 0),
-            Output::DISCRIMINATOR => (
-                Kind::Output,
-                load::<Output>(&pubkey, account)?.header.seq,
-                0,
-            ),
-            _ => return None,
-        };
+    /// Reads a program account as it was in a slot; `None` for kinds that are not compared and for what does not decode.
+    pub fn read(pubkey: Pubkey, account: &solana_account::Account, slot: u64) -> Option<Self> {
+        let (kind, seq, stored) =
+            of_ai_precompiles(&pubkey, account).or_else(|| of_compute_market(&pubkey, account))?;
         Some(Self {
             pubkey,
             kind,
-            seq: seq.get(),
+            slot,
+            seq,
             lamports: account.lamports,
             stored,
             bytes: account.data.len(),
         })
     }
+}
+
+fn load<T: ProgramAccount>(pubkey: &Pubkey, account: &solana_account::Account) -> Option<T> {
+    decode(pubkey, account).ok()
+}
+
+fn sum(amounts: &[u64]) -> u64 {
+    amounts
+        .iter()
+        .fold(0u64, |sum, amount| sum.saturating_add(*amount))
+}
+
+/// Kind, write counter and stored lamports of an account of AI Precompiles.
+fn of_ai_precompiles(
+    pubkey: &Pubkey,
+    account: &solana_account::Account,
+) -> Option<(Kind, u64, u64)> {
+    let (kind, seq, stored) = match *account.data.first()? {
+        Treasury::DISCRIMINATOR => {
+            let t = load::<Treasury>(pubkey, account)?;
+            (Kind::Treasury, t.header.seq, t.balance.get())
+        }
+        Model::DISCRIMINATOR => (Kind::Model, load::<Model>(pubkey, account)?.header.seq, 0),
+        Validator::DISCRIMINATOR => {
+            let v = load::<Validator>(pubkey, account)?;
+            let dues = [
+                v.whole_stake(),
+                v.claimable.get(),
+                v.owed_foundation.get(),
+                v.owed_burn.get(),
+            ];
+            (Kind::Validator, v.header.seq, sum(&dues))
+        }
+        Vault::DISCRIMINATOR => {
+            let v = load::<Vault>(pubkey, account)?;
+            (Kind::Vault, v.header.seq, v.balance.get())
+        }
+        SpendGrant::DISCRIMINATOR => {
+            let grant = load::<SpendGrant>(pubkey, account)?;
+            (Kind::Grant, grant.header.seq, 0)
+        }
+        Job::DISCRIMINATOR => {
+            let j = load::<Job>(pubkey, account)?;
+            let runs = !j.status().is_some_and(JobStatus::is_terminal);
+            let stored = if runs { j.ceiling.get() } else { 0 };
+            (Kind::Job, j.header.seq, stored)
+        }
+        Case::DISCRIMINATOR => {
+            let case = load::<Case>(pubkey, account)?;
+            let stored = sum(&[case.held.get(), case.output_rent.get()]);
+            (Kind::Case, case.header.seq, stored)
+        }
+        Votes::DISCRIMINATOR => (Kind::Votes, load::<Votes>(pubkey, account)?.header.seq, 0),
+        Output::DISCRIMINATOR => (Kind::Output, load::<Output>(pubkey, account)?.header.seq, 0),
+        _ => return None,
+    };
+    Some((kind, seq.get(), stored))
+}
+
+/// The same of an account of the Compute Market.
+fn of_compute_market(
+    pubkey: &Pubkey,
+    account: &solana_account::Account,
+) -> Option<(Kind, u64, u64)> {
+    let (kind, seq, stored) = match *account.data.first()? {
+        MarketTreasury::DISCRIMINATOR => {
+            let t = load::<MarketTreasury>(pubkey, account)?;
+            (Kind::MarketTreasury, t.header.seq, t.balance.get())
+        }
+        Class::DISCRIMINATOR => (Kind::Class, load::<Class>(pubkey, account)?.header.seq, 0),
+        Provider::DISCRIMINATOR => {
+            let p = load::<Provider>(pubkey, account)?;
+            let dues = [
+                p.whole_stake(),
+                p.claimable.get(),
+                p.owed_foundation.get(),
+                p.owed_burn.get(),
+            ];
+            (Kind::Provider, p.header.seq, sum(&dues))
+        }
+        Request::DISCRIMINATOR => {
+            let r = load::<Request>(pubkey, account)?;
+            (Kind::Request, r.header.seq, r.escrow.get())
+        }
+        Lease::DISCRIMINATOR => {
+            let l = load::<Lease>(pubkey, account)?;
+            let stored = sum(&[l.escrow.get(), l.pending.get(), l.tenant_due.get()]);
+            (Kind::Lease, l.header.seq, stored)
+        }
+        LeaseDispute::DISCRIMINATOR => {
+            let d = load::<LeaseDispute>(pubkey, account)?;
+            (Kind::LeaseDispute, d.header.seq, d.held.get())
+        }
+        _ => return None,
+    };
+    Some((kind, seq.get(), stored))
 }
 
 /// A finalized row of the index.
@@ -174,6 +244,8 @@ pub struct Reconciliation {
     pub confirmed: Vec<Difference>,
     /// Accounts that hold less than rent and what they store.
     pub unbacked: Vec<Difference>,
+    /// Accounts whose amounts do not add up.
+    pub unbalanced: Vec<Difference>,
     /// Accounts left out, since a gap may have hidden writes.
     pub inexact: u64,
     /// Stored lamports by kind, on chain and in the index, over the accounts compared.
@@ -185,16 +257,16 @@ pub struct Reconciliation {
 impl Reconciliation {
     /// Nothing to alarm anyone.
     pub fn ok(&self) -> bool {
-        self.confirmed.is_empty() && self.unbacked.is_empty()
+        self.confirmed.is_empty() && self.unbacked.is_empty() && self.unbalanced.is_empty()
     }
 }
 
 /// What a chain holds.
 #[derive(Clone, Copy, Debug)]
 pub struct ChainSide<'a> {
-    /// Finalized slot in which it was read.
+    /// Finalized slot from which on it was read.
     pub slot: u64,
-    /// All accounts of the program.
+    /// All accounts of the programs.
     pub accounts: &'a [ChainAccount],
     /// Least lamports of an account by its length.
     pub rent: &'a HashMap<usize, u64>,
@@ -207,6 +279,8 @@ pub struct IndexSide<'a> {
     pub rows: &'a [IndexRow],
     /// Whether it knows that it missed something.
     pub gaps: bool,
+    /// Accounts that it knows whose amounts do not add up, those that are closed too.
+    pub unbalanced: &'a [Difference],
 }
 
 /// Compares the two. Rows written after the chain was read are left out; so are inexact ones, and absent ones while
@@ -221,9 +295,14 @@ pub fn reconcile(
         accounts: chain,
         rent,
     } = chain;
-    let IndexSide { rows: index, gaps } = index;
+    let IndexSide {
+        rows: index,
+        gaps,
+        unbalanced,
+    } = index;
     let mut out = Reconciliation {
         context_slot,
+        unbalanced: unbalanced.to_vec(),
         ..Reconciliation::default()
     };
     let rows: HashMap<Pubkey, &IndexRow> = index.iter().map(|row| (row.pubkey, row)).collect();
@@ -248,7 +327,7 @@ pub fn reconcile(
             }
             continue;
         };
-        if row.slot > context_slot {
+        if row.slot > account.slot {
             continue;
         }
         if !row.exact {
@@ -311,6 +390,7 @@ mod tests {
         let account = ChainAccount {
             pubkey,
             kind: Kind::Vault,
+            slot: 9,
             seq: 3,
             lamports: 150,
             stored: 100,
@@ -341,7 +421,12 @@ mod tests {
             accounts,
             rent: &rent,
         };
-        reconcile(chain, IndexSide { rows, gaps }, before)
+        let index = IndexSide {
+            rows,
+            gaps,
+            unbalanced: &[],
+        };
+        reconcile(chain, index, before)
     }
 
     #[test]
@@ -360,13 +445,74 @@ mod tests {
             ..solana_account::Account::default()
         };
         let key = Pubkey::new_from_array([1; 32]);
-        let read = ChainAccount::read(key, &account).unwrap();
+        let read = ChainAccount::read(key, &account, 7).unwrap();
         assert_eq!((read.kind, read.seq, read.stored), (Kind::Case, 4, 100));
         let short = solana_account::Account {
             data: account.data[1..].to_vec(),
             ..account
         };
-        assert_eq!(ChainAccount::read(key, &short), None);
+        assert_eq!(ChainAccount::read(key, &short, 7), None);
+    }
+
+    #[test]
+    fn a_lease_stores_what_is_to_come_what_can_be_disputed_and_what_is_the_tenants() {
+        use bytemuck::Zeroable;
+        let mut lease = Lease::zeroed();
+        lease.header.discriminator = Lease::DISCRIMINATOR;
+        lease.header.version = mythic_interface::state::VERSION;
+        lease.escrow.set(70);
+        lease.pending.set(20);
+        lease.tenant_due.set(9);
+        lease.paid.set(500);
+        let mut account = solana_account::Account {
+            lamports: 150,
+            data: bytemuck::bytes_of(&lease).to_vec(),
+            owner: Pubkey::new_from_array(mythic_interface::COMPUTE_MARKET_ID),
+            ..solana_account::Account::default()
+        };
+        let key = Pubkey::new_from_array([1; 32]);
+        let read = ChainAccount::read(key, &account, 7).unwrap();
+        assert_eq!((read.kind, read.slot, read.stored), (Kind::Lease, 7, 99));
+        // The other program has no such account.
+        account.owner = mythic_client::pda::PROGRAM_ID;
+        assert_eq!(ChainAccount::read(key, &account, 7), None);
+    }
+
+    #[test]
+    fn each_account_is_compared_at_the_slot_in_which_it_was_read() {
+        let (mut a, mut ra) = pair(1, 5);
+        (a.slot, ra.slot, ra.seq) = (12, 11, 2);
+        let found = compare(
+            9,
+            std::slice::from_ref(&a),
+            std::slice::from_ref(&ra),
+            false,
+            None,
+        );
+        assert_eq!(found.differing.len(), 1);
+        a.slot = 10;
+        assert!(compare(9, &[a], &[ra], false, None).differing.is_empty());
+    }
+
+    #[test]
+    fn amounts_that_do_not_add_up_are_an_alarm_at_once() {
+        let astray = [Difference {
+            account: "x".into(),
+            slot: Some(5),
+            what: "1 lamports astray".into(),
+        }];
+        let index = IndexSide {
+            rows: &[],
+            gaps: false,
+            unbalanced: &astray,
+        };
+        let rent = HashMap::new();
+        let chain = ChainSide {
+            slot: 9,
+            accounts: &[],
+            rent: &rent,
+        };
+        assert!(!reconcile(chain, index, None).ok());
     }
 
     #[test]
@@ -379,7 +525,7 @@ mod tests {
 
     #[test]
     fn a_difference_alarms_only_when_it_stays() {
-        let (a, mut ra) = pair(1, 5);
+        let (mut a, mut ra) = pair(1, 5);
         ra.seq = 2;
         let first = compare(
             9,
@@ -389,6 +535,7 @@ mod tests {
             None,
         );
         assert!(first.ok() && first.differing.len() == 1);
+        a.slot = 12;
         let again = compare(
             12,
             std::slice::from_ref(&a),

@@ -2,19 +2,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
-use mythic_http::metrics::{Health, ListenError};
-use mythic_interface::error::MythicError;
+use mythic_client::{ChainClient, keys::load_keypair};
 use mythic_postgres::{ConnectionGuard, Manner, connect};
 use mythic_support::{Backoff, Throttle, life};
-use mythic_trace::names;
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
-use serde_json::json;
-use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::time::{Instant, sleep};
@@ -22,18 +15,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Crank, Reconciliation, Settler, SettlerConfig, Windows,
-    chain::{self, Candidates},
+    chain::{self, Candidates, Everything},
     court::output_closable_from,
     database,
     due::{MAX_UNINDEXED, retention_end},
     heart::Heart,
+    market::look::Market,
+    metrics::Metrics,
     migrate::migrate,
-    reconcile::{ChainSide, IndexSide, reconcile},
+    reconcile::{ChainAccount, ChainSide, IndexSide, Kind, reconcile},
+    sender::Sender,
     trouble::Trouble,
 };
 
-/// Transactions that wait for confirmation at the same time.
-const IN_FLIGHT: usize = 8;
+/// Batches of the market in one turn, where there are fewer of the other program.
+const MARKET_BATCHES: usize = 8;
 /// Accounts remembered that are gone from the chain but not yet from the index's finalized rows.
 const MAX_GONE: usize = 10_000;
 /// Pause after a fault, and the longest one.
@@ -74,11 +70,18 @@ async fn turns(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result
     );
     let _beating = tokio_util::task::AbortOnDropHandle::new(beating);
     tracing::info!(payer = %payer.pubkey(), "settler runs");
+    let rules = Settler::new(&config);
     let mut service = Service {
-        rules: Settler::new(&config),
+        sender: Sender::new(client.clone(), payer, metrics.clone(), config.batch),
+        market: Market::new(
+            config.database_url.clone(),
+            client.clone(),
+            rules.clone(),
+            metrics.market_working.clone(),
+        ),
+        rules,
         config,
         client,
-        payer,
         metrics,
         db: None,
         gone: HashSet::new(),
@@ -132,7 +135,8 @@ struct Service {
     config: SettlerConfig,
     rules: Settler,
     client: ChainClient,
-    payer: Keypair,
+    sender: Sender,
+    market: Market,
     metrics: Metrics,
     db: Option<(tokio_postgres::Client, ConnectionGuard)>,
     gone: HashSet<Pubkey>,
@@ -186,8 +190,21 @@ impl Service {
         let (windows, missing) = chain::windows(&self.client, &candidates).await?;
         self.remember_gone(missing);
         let due = self.rules.due(now, &windows);
-        self.send(&due).await;
+        let most = self.most_of_market(&due);
+        let (sender, market) = (&self.sender, &mut self.market);
+        // Neither waits for the other.
+        let of_market = async {
+            let mut due = market.due(sender).await;
+            due.truncate(most);
+            sender.send(&due).await;
+        };
+        tokio::join!(sender.send(&due), of_market);
         self.look_at_the_chain(db).await
+    }
+
+    /// Cranks of the market in a turn: no more than of the other program, or some batches.
+    fn most_of_market(&self, due: &[Crank]) -> usize {
+        due.len().max(MARKET_BATCHES * self.config.batch)
     }
 
     /// From time to time: index against chain, and what the index does not know of.
@@ -263,120 +280,69 @@ impl Service {
         self.gone.extend(missing);
     }
 
-    async fn send(&self, due: &[Crank]) {
-        let batches: Vec<&[Crank]> = due.chunks(self.config.batch).collect();
-        for group in batches.chunks(IN_FLIGHT) {
-            futures::future::join_all(group.iter().map(|batch| self.send_batch(batch))).await;
-        }
-    }
-
-    /// Sends cranks together; when one of them is refused, each alone.
-    async fn send_batch(&self, batch: &[Crank]) {
-        let began = SystemTime::now();
-        match self.submit(batch).await {
-            Ok(()) => batch
-                .iter()
-                .for_each(|crank| self.count(crank, "done", began)),
-            Err(ClientError::Program(_) | ClientError::Transaction(_)) if batch.len() > 1 => {
-                for crank in batch {
-                    let began = SystemTime::now();
-                    let sent = self.submit(std::slice::from_ref(crank)).await;
-                    self.judge(crank, sent, began);
-                }
-            }
-            Err(error) => {
-                if let [crank] = batch {
-                    self.judge(crank, Err(error), began);
-                } else {
-                    tracing::warn!("{} cranks were not sent: {error}", batch.len());
-                    batch
-                        .iter()
-                        .for_each(|crank| self.count(crank, "failed", began));
-                }
-            }
-        }
-    }
-
-    fn count(&self, crank: &Crank, outcome: &str, began: SystemTime) {
-        self.metrics.count(crank, outcome);
-        if mythic_trace::is_on()
-            && let Some(job) = crank.job()
-        {
-            let name = format!("settle {}", crank.name());
-            let span = mythic_trace::of_job(name, &job.to_bytes(), Some(began));
-            if span.is_recorded() {
-                span.word(names::JOB, &job.to_string())
-                    .word(names::CRANK, crank.name());
-            }
-            if outcome == "failed" {
-                span.failed(outcome);
-            }
-        }
-    }
-
-    async fn submit(&self, batch: &[Crank]) -> Result<(), ClientError> {
-        let instructions: Vec<_> = batch.iter().map(Crank::instruction).collect();
-        let payer = self.payer.pubkey();
-        self.client
-            .send_and_confirm(&instructions, &payer, &[&self.payer], Commitment::Confirmed)
-            .await
-            .map(drop)
-    }
-
-    fn judge(&self, crank: &Crank, sent: Result<(), ClientError>, began: SystemTime) {
-        match sent {
-            Ok(()) => self.count(crank, "done", began),
-            Err(error) if already_done(&error) => self.count(crank, "already", began),
-            Err(error) => {
-                self.count(crank, "failed", began);
-                tracing::warn!(crank = crank.name(), account = %crank.account(), "{error}");
-            }
-        }
-    }
-
     /// Compares index and chain; `false` while the index has not reached the chain's root: then what is due is taken from the
     /// chain alone, so that nobody's money waits for an index that stands still.
     async fn compare(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<bool> {
-        let (slot, accounts, windows) = chain::accounts(&self.client).await?;
+        let (everything, market) = tokio::join!(chain::accounts(&self.client), self.market.read());
+        let Everything {
+            mut slot,
+            mut accounts,
+            windows,
+        } = everything?;
+        let (newest, kinds) = match &market {
+            Some((_, market)) => (slot.max(market.slots.1), market.kinds.clone()),
+            None => (slot, Vec::new()),
+        };
+        let wanted = |kind: Kind| !kind.is_of_market() || kinds.contains(&kind);
         let deadline = Instant::now() + Duration::from_secs(10);
-        let (gaps, rows) = loop {
-            match database::rows(db).await? {
-                Some((root, gaps, rows)) if root >= slot => break (gaps, rows),
+        let indexed = loop {
+            match database::rows(db, wanted).await? {
+                Some(indexed) if indexed.root >= newest => break indexed,
                 _ if Instant::now() > deadline => {
                     let mut due = self.rules.due(slot, &windows);
                     due.truncate(MAX_UNINDEXED);
+                    let mut market = self.market.due_by_the_chain(market, &self.sender).await;
+                    market.truncate(self.most_of_market(&due));
                     tracing::warn!(
                         slot,
-                        due = due.len(),
+                        due = due.len() + market.len(),
                         "the index is behind the chain: settling from the chain"
                     );
-                    self.send(&due).await;
+                    tokio::join!(self.sender.send(&due), self.sender.send(&market));
                     return Ok(false);
                 }
                 _ => sleep(Duration::from_millis(200)).await,
             }
         };
-        let known: HashSet<Pubkey> = rows.iter().map(|row| row.pubkey).collect();
+        let known: HashSet<Pubkey> = indexed.rows.iter().map(|row| row.pubkey).collect();
         self.unindexed = self.rules.unindexed(slot, &windows, &known);
-        let mut rent = HashMap::new();
-        for account in &accounts {
-            if let std::collections::hash_map::Entry::Vacant(entry) = rent.entry(account.bytes) {
-                entry.insert(self.client.rent(account.bytes).await?);
-            }
+        if let Some((now, market)) = market {
+            self.market.look_at_unindexed(now, &market, &known);
+            slot = slot.min(market.slots.0);
+            accounts.extend(market.compared);
         }
+        let rents = self.client.rents().await?;
+        let rent = |account: &ChainAccount| (account.bytes, rents.of(account.bytes as u64));
+        let rent: HashMap<usize, u64> = accounts.iter().map(rent).collect();
         let chain = ChainSide {
             slot,
             accounts: &accounts,
             rent: &rent,
         };
-        let index = IndexSide { rows: &rows, gaps };
+        let index = IndexSide {
+            rows: &indexed.rows,
+            gaps: indexed.gaps,
+            unbalanced: &indexed.unbalanced,
+        };
         let result = reconcile(chain, index, self.last.as_ref());
         if !result.ok() {
-            let first = result.unbacked.iter().chain(&result.confirmed).next();
+            let wrong = result.unbacked.iter().chain(&result.unbalanced);
+            let first = wrong.chain(&result.confirmed).next();
             tracing::error!(
                 slot,
                 confirmed = result.confirmed.len(),
                 unbacked = result.unbacked.len(),
+                unbalanced = result.unbalanced.len(),
                 ?first,
                 "index and chain disagree"
             );
@@ -402,88 +368,4 @@ fn closable(
         })
         .map(|(_, slot)| slot)
         .min()
-}
-
-/// The program's way to say that somebody else was faster.
-fn already_done(error: &ClientError) -> bool {
-    matches!(
-        error.program(),
-        Some(
-            MythicError::WrongJobStatus
-                | MythicError::WrongCaseStatus
-                | MythicError::AlreadyCollected
-                | MythicError::NothingToSweep
-                | MythicError::WrongAccountOwner
-                | MythicError::WrongAccountType
-        )
-    )
-}
-
-#[derive(Clone, Debug)]
-struct Metrics {
-    registry: Registry,
-    cranks: IntCounterVec,
-    finalized_slot: IntGauge,
-    working: IntGauge,
-    reconciled: IntGauge,
-}
-
-impl Metrics {
-    fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new_custom(Some("mythic_settler".into()), None)?;
-        let cranks = IntCounterVec::new(
-            Opts::new("cranks_total", "Cranks sent, by kind and outcome"),
-            &["kind", "outcome"],
-        )?;
-        registry.register(Box::new(cranks.clone()))?;
-        registry.register(mythic_trace::collector(
-            "trace_spans_total",
-            "Spans of traces, by what became of them",
-        )?)?;
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        Ok(Self {
-            finalized_slot: gauge("finalized_slot", "Root of the index at the last look")?,
-            working: gauge("working", "1 after a turn without a fault")?,
-            reconciled: gauge(
-                "reconciled",
-                "1 when index and chain agreed, 0 when not, -1 before the first comparison",
-            )?,
-            cranks,
-            registry,
-        })
-        .inspect(|metrics: &Self| metrics.reconciled.set(-1))
-    }
-
-    fn count(&self, crank: &Crank, outcome: &str) {
-        self.cranks
-            .with_label_values(&[crank.name(), outcome])
-            .inc();
-    }
-
-    async fn serve(
-        &self,
-        addr: SocketAddr,
-        heart: Heart,
-        stop: CancellationToken,
-    ) -> Result<SocketAddr, ListenError> {
-        let asked = self.clone();
-        let health = move || {
-            let waits_for = heart.waits_for();
-            let word = |(trouble, _): &(Trouble, String)| trouble.as_str();
-            Health {
-                ok: waits_for.is_none(),
-                detail: json!({
-                    "state": waits_for.as_ref().map_or("working", word),
-                    "error": waits_for.as_ref().map(|(_, message)| message),
-                    "finalized_slot": asked.finalized_slot.get(),
-                    "reconciled": asked.reconciled.get(),
-                }),
-            }
-        };
-        mythic_http::metrics::serve(addr, self.registry.clone(), health, stop).await
-    }
 }

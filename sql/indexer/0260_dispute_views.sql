@@ -69,7 +69,9 @@ $v$, c, part.schema, part.suffix);
 burns := '{}';
 FOR burn IN SELECT * FROM (VALUES
     ('fee', 'job', 'ended_slot', 'b.burned_lamports'), ('registration', 'model', 'registered_slot', 'b.burned_lamports'),
-    ('dispute', 'dispute_case', 'resolved_slot', 'COALESCE(b.burned_lamports, 0) + COALESCE(b.penalties_lamports, 0) + COALESCE(b.forfeited_lamports, 0)')
+    ('dispute', 'dispute_case', 'resolved_slot', 'COALESCE(b.burned_lamports, 0) + COALESCE(b.penalties_lamports, 0) + COALESCE(b.forfeited_lamports, 0)'),
+    ('lease', 'lease_burn', 'slot', 'b.lamports'), ('lease_dispute', 'lease_dispute', 'resolved_slot', 'b.burned_lamports'),
+    ('lease_unserved', 'lease_unserved', 'slot', 'b.lamports')
 ) v(kind, origin, slot, lamports) LOOP
     burns := burns || format($v$
         SELECT %4$L::text AS kind, i.base58 AS account, b.pubkey AS account_key, b.%6$I AS slot,
@@ -240,7 +242,7 @@ FOR v IN SELECT * FROM (VALUES
     ('openings', 'Positions that cases check, and leaves of proven faults: token, the four likeliest ids and their logits in Q16.16, null until shown'),
     ('outputs', 'Token ids posted in cases, up to 2,048 a page; null where a chunk of 128 is not posted'),
     ('slashes', 'Stake that validators lost: challenger_reward_lamports + jurors_lamports + burned_lamports = slashed_lamports'),
-    ('burns', 'Lamports destined to be burned: 40 % of fees (owed by the validator until swept), registration fees, and what cases burn with the penalties of jurors'),
+    ('burns', 'Lamports destined to be burned: 40 % of fees (owed by the validator until swept), registration fees, what cases burn with the penalties of jurors; and of leases their shares and slashed stake, lost bonds, and what tenants pay to call an epoch unserved; not what is burned as a lease account is closed because the tenant''s wallet can''t hold it (leases.tenant_due_lamports), of which no account says whether it was'),
     ('network_daily', 'Activity per UTC day of the block time; kept while rows are written, so that it costs the same however many jobs there are'),
     ('network', 'One row: the network at a glance, sums since the first slot; it costs the same however many jobs there are')
 ) t(name, comment) LOOP

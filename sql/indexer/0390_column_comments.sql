@@ -322,9 +322,9 @@ FOR c IN
         ('alarms.slot', 'First slot it is about; last_slot is the last one'),
         ('banks.slot', 'Slot of the bank; of a gap the first one'),
         ('banks.status', 'processed, confirmed, finalized, orphaned, dead, gap, or given_up (it waited in a gap for its link)'),
-        ('burns.kind', 'fee, registration or dispute'),
+        ('burns.kind', 'fee, registration or dispute; of the Compute Market lease, lease_dispute or lease_unserved'),
         ('burns.lamports', 'Lamports destined to be burned'),
-        ('burns.slot', 'Slot of what burned them'),
+        ('burns.slot', 'Slot of what burned them; of lease_unserved the slot in which the epoch was metered'),
         ('cases.reward_lamports', 'Lamports of the slash that went to the rewarded claimant, or to who proved the fault; null until resolved'),
         ('cases.status', 'opening (what was asked for is awaited), joining (others may join; then the jury is awaited), jury (somebody has committed) or resolved'),
         ('claims.outcome', 'right, wrong (what it had at stake is burned) or undecided; null until the case is resolved'),
@@ -359,7 +359,7 @@ FOR c IN
     SELECT v.relnamespace::regnamespace AS schema, v.relname AS view, a.attname AS name, COALESCE(own.comment, common.comment) AS comment
       FROM pg_class v JOIN pg_attribute a ON a.attrelid = v.oid AND a.attnum > 0 AND NOT a.attisdropped
       LEFT JOIN said common ON common.name = a.attname
-      LEFT JOIN said own ON own.name = regexp_replace(v.relname, '((^burns)_(fee|registration|dispute))?(_(processed|confirmed))?_(processed|confirmed|finalized|rooted|unrooted)$', '\2') || '.' || a.attname
+      LEFT JOIN said own ON own.name = regexp_replace(v.relname, '((^burns)_(fee|registration|dispute|lease|lease_dispute|lease_unserved))?(_(processed|confirmed))?_(processed|confirmed|finalized|rooted|unrooted)$', '\2') || '.' || a.attname
      WHERE v.relnamespace::regnamespace::text IN ('analytics', 'dune', 'listing') AND v.relkind = 'v' AND COALESCE(own.comment, common.comment) IS NOT NULL
 LOOP
     EXECUTE format('COMMENT ON COLUMN %s.%I.%I IS %L', c.schema, c.view, c.name, c.comment);

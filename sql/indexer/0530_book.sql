@@ -14,11 +14,17 @@ UNION ALL
 SELECT (s.block_time AT TIME ZONE 'UTC')::date, b.kind, sum(b.lamports)::bigint
   FROM (SELECT 'registration'::text AS kind, registered_slot AS slot, burned_lamports AS lamports FROM model
         UNION ALL
-        SELECT 'dispute', resolved_slot, COALESCE(burned_lamports, 0) + COALESCE(penalties_lamports, 0) + COALESCE(forfeited_lamports, 0) FROM dispute_case) b
+        SELECT 'dispute', resolved_slot, COALESCE(burned_lamports, 0) + COALESCE(penalties_lamports, 0) + COALESCE(forfeited_lamports, 0) FROM dispute_case
+        UNION ALL
+        SELECT 'lease', slot, lamports FROM lease_burn_finalized
+        UNION ALL
+        SELECT 'lease_dispute', resolved_slot, burned_lamports FROM lease_dispute
+        UNION ALL
+        SELECT 'lease_unserved', metered_slot, amount_lamports / 2 + amount_lamports % 2 FROM lease_epoch WHERE state = 3) b
        JOIN slot s ON s.slot = b.slot AND s.status = 3 AND s.block_time IS NOT NULL
  WHERE b.lamports > 0 GROUP BY 1, 2;
 COMMENT ON VIEW analytics.burned_daily IS
-    'Lamports destined to be burned, by UTC day of the block time and by reason (finalized): fee, registration, dispute; costs the same however many jobs there are';
+    'Lamports destined to be burned, by UTC day of the block time and by reason (finalized): fee, registration, dispute, lease, lease_dispute, lease_unserved, as far as burns has them; costs the same however many jobs there are';
 
 -- Transactions, so that nobody adds a fee up once for each instruction.
 DO $build$
@@ -56,7 +62,7 @@ BEGIN
 FOR c IN
     SELECT 'analytics.burned_daily.' || v.name AS name, v.comment FROM (VALUES
         ('day', 'UTC day of the block time'),
-        ('kind', 'What was burned: fee (40 % of it), registration of a model, or what a case burned, with the penalties of its jurors and what was forfeited'),
+        ('kind', 'What was burned: fee (40 % of it), registration of a model, what a case burned, with the penalties of its jurors and what was forfeited; or what leases (their shares and slashed stake), disputes about them and epochs called unserved burned'),
         ('burned_lamports', 'Lamports destined to be burned on the day for this reason')) v(name, comment)
     UNION ALL
     SELECT format('analytics.transactions%s.%s', x.suffix, v.name), v.comment

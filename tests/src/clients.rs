@@ -104,6 +104,28 @@ pub fn npm(name: &str, from: &Path, files: &[&str]) -> Result<PathBuf> {
     Ok(dir)
 }
 
+/// The workspace of our own clients, with the packages that its lockfile names and the programs' clients made of their IDLs.
+pub fn workspace() -> Result<PathBuf> {
+    static WORKSPACE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = WORKSPACE.get_or_init(|| install().map_err(|error| format!("{error:#}")));
+    made.clone().map_err(anyhow::Error::msg)
+}
+
+fn install() -> Result<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients");
+    let wanted = std::fs::read(dir.join("package-lock.json"))?;
+    let here = dir.join("node_modules/.mythic-lock");
+    let npm = |args: &[&str]| run(Command::new("npm").args(args).current_dir(&dir));
+    let works = || std::fs::read(&here).is_ok_and(|lock| lock == wanted);
+    let make = || -> Result<()> {
+        npm(&["ci", "--no-audit", "--no-fund"])?;
+        Ok(std::fs::write(&here, &wanted)?)
+    };
+    kept(&dir.join("node_modules/.mythic-ready"), works, make)?;
+    npm(&["run", "prepare:tests"])?;
+    Ok(dir)
+}
+
 /// Streams a chat with the official Node.js client.
 pub async fn chat_node(network: &Network, prompt: &str, max_tokens: u32) -> Result<Value> {
     let dir = npm("node", &sources(), &["chat.mjs"])?;

@@ -1,10 +1,11 @@
-//! The index against the chain's own RPC: every account of the program, by address, write counter and lamports, and the money in it.
+//! The index against the chain's own RPC: every account of the programs, by address, write counter and lamports, and the money in it.
 
 use crate::{Network, PATIENCE, rpc_at, sql};
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mythic_interface::{
-    AI_PRECOMPILES_ID,
+    PROGRAMS,
+    market::state::{Class, Lease, LeaseDispute, MarketConfig, MarketTreasury, Provider, Request},
     state::{Case, Config, Job, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes},
 };
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use std::{
 type Rows = BTreeMap<String, Vec<Option<u64>>>;
 
 /// Families whose rows are the accounts that there are. Those of `jobs` stay when an account is closed.
-const FAMILIES: [(&str, &str, &str); 10] = [
+const FAMILIES: [(&str, &str, &str); 17] = [
     (
         "vaults",
         "lamports, balance, held, open_jobs, deposited, spent",
@@ -45,6 +46,33 @@ const FAMILIES: [(&str, &str, &str); 10] = [
     ("treasury", "lamports, balance, received", "true"),
     ("models", "price_in, price_out", "true"),
     ("config", "slot - slot", "true"),
+    (
+        "providers",
+        "lamports, stake_lamports, claimable_lamports, earned_lamports, slashed_lamports, epochs_proved, epochs_missed",
+        "true",
+    ),
+    ("classes", "lamports, matrix_side, rounds", "true"),
+    (
+        "requests",
+        "lamports, status_code, escrow_lamports, refunded_lamports",
+        "closed_slot IS NULL",
+    ),
+    (
+        "leases",
+        "lamports, status_code, escrow_lamports, pending_lamports, paid_lamports, foundation_lamports, burned_lamports, refunded_lamports",
+        "closed_slot IS NULL",
+    ),
+    (
+        "lease_disputes",
+        "lamports, status_code, held_lamports",
+        "closed_slot IS NULL",
+    ),
+    (
+        "market_treasury",
+        "lamports, balance_lamports, received_lamports",
+        "true",
+    ),
+    ("market_config", "slot - slot", "true"),
 ];
 
 /// What an account's bytes say, as the columns of [`FAMILIES`] do.
@@ -67,18 +95,39 @@ fn read(data: &[u8], lamports: u64) -> Option<(&'static str, Vec<u64>)> {
         Treasury as "treasury": |a| [lamports, a.balance.get(), a.received.get()];
         Model as "models": |a| [a.price_in.get().into(), a.price_out.get().into()];
         Config as "config": |a| [0];
+        Provider as "providers": |a| [lamports, a.stake.get(), a.claimable.get(), a.earned.get(), a.slashed.get(), a.proved.get(), a.missed.get()];
+        Class as "classes": |a| [lamports, a.probe.n.get().into(), a.probe.rounds.get().into()];
+        Request as "requests": |a| [lamports, a.header.status.into(), a.escrow.get(), a.refunded.get()];
+        Lease as "leases": |a| [
+            lamports, a.header.status.into(), a.escrow.get(), a.pending.get(), a.paid.get(), a.foundation.get(), a.burned.get(), a.refunded.get()
+        ];
+        LeaseDispute as "lease_disputes": |a| [lamports, a.header.status.into(), a.held.get()];
+        MarketTreasury as "market_treasury": |a| [lamports, a.balance.get(), a.received.get()];
+        MarketConfig as "market_config": |a| [0];
     }
     None
 }
 
-/// All accounts of the program at finality, and the slot that they are of.
+/// All accounts of the programs at finality, and the newest slot that they are of.
 async fn chain(url: &str) -> Result<(u64, BTreeMap<&'static str, Rows>)> {
-    let program = Pubkey::new_from_array(AI_PRECOMPILES_ID).to_string();
+    let (mut newest, mut families) = (0, BTreeMap::new());
+    for program in PROGRAMS {
+        newest = newest.max(of_program(url, program, &mut families).await?);
+    }
+    Ok((newest, families))
+}
+
+/// Adds the accounts of a program; the slot that they are of.
+async fn of_program(
+    url: &str,
+    program: [u8; 32],
+    families: &mut BTreeMap<&'static str, Rows>,
+) -> Result<u64> {
+    let program = Pubkey::new_from_array(program).to_string();
     let options = json!({"commitment": "finalized", "encoding": "base64", "withContext": true});
     let (http, params) = (reqwest::Client::new(), json!([program, options]));
     let answer = rpc_at(&http, url, "getProgramAccounts", params).await?;
     let slot = answer["context"]["slot"].as_u64().context("no slot")?;
-    let mut families: BTreeMap<&'static str, Rows> = BTreeMap::new();
     for entry in answer["value"].as_array().context("no accounts")? {
         let account = &entry["account"];
         let address = entry["pubkey"].as_str().context("no address")?;
@@ -92,7 +141,7 @@ async fn chain(url: &str) -> Result<(u64, BTreeMap<&'static str, Rows>)> {
             .or_default()
             .insert(address.to_owned(), numbers);
     }
-    Ok((slot, families))
+    Ok(slot)
 }
 
 /// The first differences of two sides.

@@ -371,10 +371,14 @@ impl Network {
     /// A `mythic` command against this network, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(target().join("mythic"));
+        // What stands behind `--` is for another program.
+        let end = args.iter().position(|arg| *arg == "--");
+        let (own, others) = args.split_at(end.unwrap_or(args.len()));
         command
-            .args(args)
+            .args(own)
             .arg("--data-dir")
             .arg(self.data_dir())
+            .args(others)
             .env("HTTP_PROXY", NO_PROXY_THERE)
             .stdin(Stdio::null());
         command

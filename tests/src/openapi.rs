@@ -28,14 +28,22 @@ pub async fn answers(network: &Network, described: &Value) -> Result<Vec<Answere
     let validators = network.get("/v1/validators").await?;
     let validator = validators["data"][0]["id"].as_str().unwrap_or_default();
     let model = network.model().await?;
+    let first = async |list: &str| -> Result<String> {
+        let list = network.get(list).await?;
+        let id = list["data"][0]["id"].as_str();
+        Ok(id.unwrap_or(validator).to_owned())
+    };
+    let (provider, lease) = (first("/v1/providers").await?, first("/v1/leases").await?);
     let mut found = Vec::new();
     for (route, item) in described["paths"].as_object().context("paths")? {
         if !item["get"]["responses"]["200"]["content"]["application/json"].is_object() {
             continue;
         }
         let id = match route.as_str() {
-            "/v1/models/{id}" => &model,
+            "/v1/models/{id}" | "/v1/models/{id}/prices" => &model,
             "/v1/validators/{id}" | "/v1/cases/{id}" => validator,
+            "/v1/providers/{id}" => &provider,
+            route if route.starts_with("/v1/leases/{id}") => &lease,
             _ => &job,
         };
         let names: &[&str] = match route.contains("{name}") {
@@ -45,6 +53,8 @@ pub async fn answers(network: &Network, described: &Value) -> Result<Vec<Answere
                 "slashes",
                 "settlements",
                 "fingerprints",
+                "burned",
+                "market",
                 "none",
             ],
             false => &[""],

@@ -1,12 +1,12 @@
 //! A lease on real processes, as its tenant types it: offers, request, OpenAI clients, a provider that is killed, the proof of an epoch
 //! on chain, what is published of it, close, refund; then the provider proves what it did not compute, and is convicted; and every lamport
-//! is where it should be.
+//! is where it should be, on the chain as in the index, in its feed, in the gateway's API and on its pages.
 
 use anyhow::{Context, Result, ensure};
 use mythic_client::{
     Bids, ChainClient, Commitment, Filter, account::found, keys, market, market::ix,
 };
-use mythic_e2e::{Network, PATIENCE};
+use mythic_e2e::{Network, PATIENCE, compare};
 use mythic_interface::{
     hash::access_hash,
     le::{Text, U32, U64},
@@ -337,8 +337,8 @@ async fn balanced(chain: &ChainClient, address: &Pubkey, state: &Provider) -> Re
     Ok(())
 }
 
-/// Every epoch of a lease was paid.
-async fn all_released(chain: &ChainClient, lease: &Pubkey) -> Result<()> {
+/// Every epoch of a lease was paid. Returns the lease then.
+async fn all_released(chain: &ChainClient, lease: &Pubkey) -> Result<Lease> {
     let settled = until(chain, lease, |state| state.pending.get() == 0).await?;
     let states = settled.ring.iter().filter(|entry| entry.state != 0);
     let states: Vec<u8> = states.map(|entry| entry.state).collect();
@@ -347,7 +347,158 @@ async fn all_released(chain: &ChainClient, lease: &Pubkey) -> Result<()> {
         !states.is_empty() && states.iter().all(released),
         "{settled:?}"
     );
+    Ok(settled)
+}
+
+/// What views and feed call the amounts of a lease, and what the chain says.
+fn amounts(state: &Lease) -> [(&'static str, u64); 9] {
+    [
+        ("deposited_lamports", state.deposited.get()),
+        ("compensated_lamports", state.compensated.get()),
+        ("escrow_lamports", state.escrow.get()),
+        ("pending_lamports", state.pending.get()),
+        ("paid_lamports", state.paid.get()),
+        ("foundation_lamports", state.foundation.get()),
+        ("burned_lamports", state.burned.get()),
+        ("refunded_lamports", state.refunded.get()),
+        ("tenant_due_lamports", state.tenant_due.get()),
+    ]
+}
+
+/// Whether a row or a payload says of a lease that has ended what the chain says.
+fn says(told: &Value, state: &Lease) -> bool {
+    told["write_seq"] == state.header.seq.get()
+        && told["status"] == "ended"
+        && told["reason"] == "closed_by_tenant"
+        && amounts(state).iter().all(|(name, is)| told[name] == *is)
+}
+
+/// The index says of a lease whose epochs were all paid what the chain says, at every commitment, and the feed told of it.
+async fn indexed(network: &Network, lease: &str, state: &Lease) -> Result<()> {
+    let started = Instant::now();
+    for commitment in ["processed", "confirmed", "finalized"] {
+        let query =
+            format!("SELECT * FROM analytics.leases_{commitment} WHERE id = '{lease}' AND exact");
+        loop {
+            let rows = network.sql(&query).await?;
+            if rows.len() == 1 && rows.iter().all(|row| says(row, state)) {
+                ensure!(
+                    rows[0]["astray_lamports"] == 0 && rows[0]["held_lamports"] == 0,
+                    "{rows:?}"
+                );
+                break;
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "{query}: {rows:?}, chain {state:?}\n{}",
+                network.logs()
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    epochs_indexed(network, lease, state).await?;
+    let query = format!(
+        "SELECT DISTINCT event FROM analytics.lease_events_finalized WHERE lease = '{lease}'"
+    );
+    let events = network.sql(&query).await?;
+    for event in [
+        "requested",
+        "accepted",
+        "started",
+        "acknowledged",
+        "proved",
+        "disputed",
+        "resolved",
+        "ended",
+    ] {
+        ensure!(
+            events.iter().any(|row| row["event"] == event),
+            "no {event} in {events:?}"
+        );
+    }
+    told(network, lease, state).await
+}
+
+/// The gateway shows of a lease whose epochs were all paid what the chain says, and there are pages of it, of its provider, of the market.
+async fn shown(network: &Network, lease: &str, state: &Lease) -> Result<()> {
+    let path = format!("/v1/leases/{lease}?commitment=finalized");
+    let same = |told: &Value| {
+        let same = amounts(state).iter().all(|(name, is)| told[name] == *is);
+        same && told["status"] == "ended" && told["exact"] == true
+    };
+    let shown = network.until(&path, same).await?;
+    ensure!(
+        shown["reason"] == "closed_by_tenant" && shown["astray_lamports"] == 0,
+        "{shown}"
+    );
+    let epochs = shown["epochs"].as_array().context("no epochs")?;
+    for entry in state.ring.iter().filter(|entry| entry.state != 0) {
+        let mut told = epochs.iter();
+        let told = told.find(|told| told["epoch"] == entry.epoch.get());
+        let told = told.with_context(|| format!("{entry:?} is not in {shown}"))?;
+        ensure!(
+            told["amount_lamports"] == entry.amount.get() && told["status"] == "released",
+            "{told}: {entry:?}"
+        );
+    }
+    let provider = Pubkey::new_from_array(state.terms.provider);
+    for page in [
+        "/market".to_owned(),
+        format!("/leases/{lease}"),
+        format!("/providers/{provider}"),
+    ] {
+        let response = network.http.get(network.url(&page)).send().await?;
+        ensure!(response.status() == 200, "{page}: {}", response.status());
+    }
     Ok(())
+}
+
+/// The rows of its epochs are those of its ring, and come to what was paid and split.
+async fn epochs_indexed(network: &Network, lease: &str, state: &Lease) -> Result<()> {
+    let query =
+        format!("SELECT * FROM analytics.lease_epochs_finalized WHERE lease = '{lease}' AND exact");
+    let rows = network.sql(&query).await?;
+    for entry in state.ring.iter().filter(|entry| entry.state != 0) {
+        let row = rows.iter().find(|row| row["epoch"] == entry.epoch.get());
+        let row = row.with_context(|| format!("{entry:?} is not in {rows:?}"))?;
+        ensure!(
+            row["status"] == "released"
+                && row["amount_lamports"] == entry.amount.get()
+                && row["seconds"] == entry.seconds.get()
+                && row["metered_slot"] == entry.slot.get()
+                && row["proved"] == (entry.proof != [0; 32]),
+            "{row}: {entry:?}"
+        );
+    }
+    for (name, is) in [
+        ("provider_lamports", state.paid.get()),
+        ("foundation_lamports", state.foundation.get()),
+    ] {
+        let sum: u64 = rows.iter().filter_map(|row| row[name].as_u64()).sum();
+        ensure!(sum == is, "{name}: {sum} and not {is}: {rows:?}");
+    }
+    Ok(())
+}
+
+/// The feed told of the newest write of a lease.
+async fn told(network: &Network, lease: &str, state: &Lease) -> Result<()> {
+    let url = network.url(&format!("/v1/stream?topics=leases&entity={lease}&after=0"));
+    let read = async {
+        let mut stream = network.http.get(url).send().await?.error_for_status()?;
+        let mut text = String::new();
+        while let Some(bytes) = stream.chunk().await? {
+            text.push_str(&String::from_utf8_lossy(&bytes));
+            let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
+            // The last one may not be there as a whole yet.
+            let mut events = lines.filter_map(|line| json(line).ok());
+            if events.any(|event| event["op"] == "add" && says(&event["payload"], state)) {
+                return anyhow::Ok(());
+            }
+        }
+        anyhow::bail!("the feed ended: {text}")
+    };
+    let read = tokio::time::timeout(PATIENCE, read).await;
+    read.context("the feed did not tell of it")?
 }
 
 /// Kills the provider: its tenant's key gets the same answer again a little later.
@@ -375,14 +526,47 @@ async fn survives(network: &Network, (base, key): (&str, &str), text: &str) -> R
     Ok(())
 }
 
-/// The first proof on chain is what is computed here; returns its epoch.
+/// Takes the promise of a lease away and kills the provider: once the tenant has left its spec again the same key gets the same answer.
+async fn is_found_again(
+    network: &Network,
+    (base, key): (&str, &str),
+    text: &str,
+    (address, file): (&str, &str),
+) -> Result<()> {
+    let promise = format!("provider/leases/{address}.json");
+    std::fs::remove_file(network.data_dir().join(promise))?;
+    network.crash("provider").await?;
+    let started = Instant::now();
+    loop {
+        // It fails until the lease is served again, and leaves the spec there.
+        let probed = network.mythic(&["lease", "probe", address, "--json", "--keypair", file]);
+        if let Ok((status, answer)) = ask(network, base, key, json!({})).await
+            && status == 200
+        {
+            let answer = json(&answer)?;
+            ensure!(
+                answer["choices"][0]["message"]["content"] == text,
+                "{answer}"
+            );
+            return Ok(());
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "not served again: {probed:?}\n{}",
+            network.logs()
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The newest proof on chain is what is computed here; returns its epoch.
 async fn proved(chain: &ChainClient, lease: &Pubkey) -> Result<u64> {
     let proved = until(chain, lease, |state| {
         state.ring.iter().any(|entry| entry.proof != [0; 32])
     })
     .await?;
-    let mut entries = proved.ring.iter();
-    let entry = entries.find(|entry| entry.proof != [0; 32]);
+    let entries = proved.ring.iter().filter(|entry| entry.proof != [0; 32]);
+    let entry = entries.max_by_key(|entry| entry.epoch.get());
     let entry = entry.context("no proof")?;
     let epoch = entry.epoch.get();
     let own = WholeProof::new(lease.as_array(), epoch, &entry.hash, (1, 8, 512));
@@ -592,6 +776,17 @@ async fn by_hand(
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     let first = judged(chain, victim).await?;
+    let disputes = format!("/v1/leases/{lease}/disputes");
+    let shown = network
+        .until(&disputes, |page| page["data"][0]["outcome"] == "wrong")
+        .await?;
+    let shown = &shown["data"][0];
+    ensure!(
+        shown["slashed_lamports"] == U64::get(first.slashed)
+            && shown["reward_lamports"] == U64::get(first.reward)
+            && shown["disputer"] == watcher.pubkey().to_string(),
+        "{shown}"
+    );
     ensure!(told["verdict"] == DisputeEnd::Wrong as u8, "{told}");
     ensure!(told["reward_lamports"] == U64::get(first.reward), "{told}");
     // What it spent is the bond, which waits in the dispute, the rent of that, fees, and bids for room once a part of the time was gone.
@@ -675,9 +870,37 @@ async fn refunded(network: &Network, chain: &ChainClient, victim: &Victim) -> Re
     Ok(state)
 }
 
+/// A network whose settler leaves with the provider what it owes, which is counted here.
+async fn started() -> Result<Network> {
+    let keep = [
+        ("MYTHIC_SETTLER__SWEEP_MIN_LAMPORTS", "1000000000000"),
+        ("MYTHIC_SETTLER__SWEEP_AFTER_SLOTS", "432000"),
+    ];
+    Network::start_with(&["--validators", "1", "--slot-ms", "50"], &keep).await
+}
+
+/// The provider publishes the proof of this epoch, or a newer one by now, and the lease's access is what it stated.
+async fn is_published(network: &Network, (address, file): (&str, &str), epoch: u64) -> Result<()> {
+    let started = Instant::now();
+    let probed = loop {
+        let probed =
+            json(&network.mythic(&["lease", "probe", address, "--json", "--keypair", file])?)?;
+        if probed["proof"].as_u64() >= Some(epoch) {
+            break probed;
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "nothing is published: {probed}"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    ensure!(probed["access"] == true, "{probed}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
-    let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
+    let network = started().await?;
     let (chain, scratch) = (network.chain(), tempfile::tempdir()?);
     let (wallet, file) = funded(&chain, scratch.path(), "tenant.json").await?;
     let offers = json(&network.mythic(&["lease", "offers", "--json"])?)?;
@@ -695,6 +918,20 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
         &["lease", "request", "--keypair", &file],
         2,
         &["nothing was signed", "--yes"],
+    )?;
+    // No floor is promised that was not measured.
+    network.mythic_fails(
+        &[
+            "lease",
+            "request",
+            "--min-tokens-per-second",
+            "5",
+            "--yes",
+            "--keypair",
+            &file,
+        ],
+        1,
+        &["5 tokens a second for one answer", "has not measured"],
     )?;
 
     let held = chain.balance(&wallet.pubkey()).await?;
@@ -733,26 +970,15 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
 
     // The proof of the next epoch is on chain, and is what anybody computes.
     let epoch = proved(&chain, &lease).await?;
-    let started = Instant::now();
-    let probed = loop {
-        let probed =
-            json(&network.mythic(&["lease", "probe", address, "--json", "--keypair", &file])?)?;
-        if probed["proof"].is_u64() {
-            break probed;
-        }
-        ensure!(
-            started.elapsed() < PATIENCE,
-            "nothing is published: {probed}"
-        );
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
-    ensure!(
-        probed["proof"] == epoch && probed["access"] == true,
-        "{probed}"
-    );
+    is_published(&network, (address, &file), epoch).await?;
 
     let bond = disputed(&chain, &lease, epoch).await?;
     ensure!(bond.0 > 0 && bond.1 > 0, "{bond:?}");
+
+    // What was promised survives the loss of the disk too: the chain names the spec.
+    is_found_again(&network, (base, key), &text, (address, &file)).await?;
+    let after = network.http.get(&url).send().await?.bytes().await?;
+    ensure!(after == access, "the access changed: {after:?}");
 
     let closed = json(&network.mythic(&[
         "lease",
@@ -773,7 +999,11 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     // While it is settled the provider turns bad, so that the next epoch's proofs are false.
     let victims = deceived(&network, &chain, scratch.path()).await?;
     adds_up(&chain, &lease, spent, (&before, bond), 2).await?;
-    all_released(&chain, &lease).await?;
+    let settled = all_released(&chain, &lease).await?;
+    indexed(&network, address, &settled).await?;
+    shown(&network, address, &settled).await?;
     forgotten(&network, (base, key), address).await?;
-    convicted(&network, &chain, victims, scratch.path()).await
+    convicted(&network, &chain, victims, scratch.path()).await?;
+    compare::agree(&network, &network.text("rpc_url")).await?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! A client generated from `/openapi.json` reads what a gateway answers: every field has the type that is described.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use mythic_e2e::{
     Network,
     openapi::{Answered, answers, type_check},
@@ -11,6 +11,13 @@ use serde_json::json;
 async fn answers_have_the_types_that_a_generated_client_expects() -> Result<()> {
     let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
     network.finalized(&network.text("own_job")).await?;
+    let request = ["lease", "request", "--seconds", "120", "--yes", "--json"];
+    let leased: serde_json::Value = serde_json::from_str(&network.mythic(&request)?)?;
+    let lease = leased["lease"].as_str().context("no lease")?;
+    let running = |shown: &serde_json::Value| shown["status"] == "active";
+    network
+        .until(&format!("/v1/leases/{lease}"), running)
+        .await?;
     let described = network.get("/openapi.json").await?;
     let mut found = answers(&network, &described).await?;
     let model = network.model().await?;
@@ -45,9 +52,17 @@ async fn answers_have_the_types_that_a_generated_client_expects() -> Result<()> 
         ("/v1/jobs/{id}/receipt", 200),
         ("/v1/jobs/{id}/evidence", 200),
         ("/v1/validators/{id}", 200),
+        ("/v1/models/{id}/prices", 200),
         ("/v1/stats/{name}", 200),
         ("/v1/stats/{name}", 404),
         ("/v1/network", 200),
+        ("/v1/market", 200),
+        ("/v1/classes", 200),
+        ("/v1/requests", 200),
+        ("/v1/providers/{id}", 200),
+        ("/v1/leases/{id}", 200),
+        ("/v1/leases/{id}/epochs", 200),
+        ("/v1/leases/{id}/disputes", 200),
         ("/health", 200),
         ("/v1/inference", 200),
         ("/v1/inference", 202),

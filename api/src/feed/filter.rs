@@ -44,6 +44,14 @@ pub struct FeedQuery {
     pub owner: Option<String>,
     /// Only this model.
     pub model: Option<String>,
+    /// Only this lease and what is said about it.
+    pub lease: Option<String>,
+    /// Only this request and its lease.
+    pub request: Option<String>,
+    /// Only requests and leases of this tenant.
+    pub tenant: Option<String>,
+    /// Only this provider, named by its authority, and what it is part of.
+    pub provider: Option<String>,
 }
 
 /// A checked subscription.
@@ -94,6 +102,10 @@ impl Filter {
             ("validator", query.validator.clone()),
             ("owner", query.owner.clone()),
             ("model", model.transpose()?),
+            ("lease", query.lease.clone()),
+            ("request", query.request.clone()),
+            ("tenant", query.tenant.clone()),
+            ("provider", query.provider.clone()),
         ]
         .into_iter()
         .filter_map(|(name, value)| value.map(|value| (name, value)))
@@ -118,7 +130,12 @@ impl Filter {
             && self.fields.iter().all(|(name, wanted)| {
                 let says = |name: &str| payload.get(name).and_then(Value::as_str) == Some(wanted);
                 match *name {
-                    "job" => entity == wanted || says("job"),
+                    "job" | "lease" | "request" => entity == wanted || says(name),
+                    // An event of a provider itself calls it its authority.
+                    "provider" => {
+                        let own = payload.get("object").and_then(Value::as_str) == Some("provider");
+                        says("provider") || (own && says("authority"))
+                    }
                     // Of a case both sides and the jurors are part.
                     "validator" => {
                         let among = |name: &str| {
@@ -257,6 +274,32 @@ mod tests {
             assert!(filter(Some("J"), Some(validator)).wants("Q", &case));
         }
         assert!(!filter(None, Some("X")).wants("Q", &case));
+    }
+
+    #[tokio::test]
+    async fn a_lease_concerns_its_request_its_tenant_and_its_provider() {
+        let filter = |change: fn(&mut FeedQuery)| {
+            let mut query = FeedQuery::default();
+            change(&mut query);
+            let nowhere = crate::chain::Chain::nowhere();
+            Filter::new(&query, &Catalogue::new(Vec::new(), nowhere)).unwrap()
+        };
+        let lease = json!({"object": "lease", "request": "R", "tenant": "T", "provider": "P"});
+        let dispute = json!({"object": "lease_dispute", "lease": "L", "provider": "P"});
+        let provider = json!({"object": "provider", "authority": "P"});
+        let validator = json!({"authority": "P"});
+        let of_lease = filter(|query| query.lease = Some("L".into()));
+        assert!(of_lease.wants("L", &lease) && of_lease.wants("D", &dispute));
+        assert!(!of_lease.wants("M", &lease));
+        let of_request = filter(|query| query.request = Some("R".into()));
+        assert!(of_request.wants("L", &lease) && of_request.wants("R", &Value::Null));
+        let of_tenant = filter(|query| query.tenant = Some("T".into()));
+        assert!(of_tenant.wants("L", &lease) && !of_tenant.wants("D", &dispute));
+        let of_provider = filter(|query| query.provider = Some("P".into()));
+        for event in [&lease, &dispute, &provider] {
+            assert!(of_provider.wants("X", event), "{event}");
+        }
+        assert!(!of_provider.wants("X", &validator));
     }
 
     #[test]

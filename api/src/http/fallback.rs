@@ -107,11 +107,18 @@ fn wants_page(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.contains("text/html"))
 }
 
+/// A page at an address that is also one of the API without its `/v1`: programs that ask for it are told so.
+pub async fn page_or_hint(request: Request) -> Response {
+    match wants_page(request.headers()) {
+        true => pages::plain().await,
+        false => unknown_route(request).await,
+    }
+}
+
 /// No route has this address.
 pub async fn unknown_route(request: Request) -> Response {
     let path = request.uri().path();
-    let wants_page = wants_page(request.headers()) && !path.starts_with("/v1");
-    if wants_page {
+    if wants_page(request.headers()) && !path.starts_with("/v1") {
         return pages::missing();
     }
     ApiError::not_found("unknown_route", message(path)).into_response()

@@ -30,6 +30,7 @@ use tower_http::{
 
 pub use body::{JsonBytes, SignedBody, unsigned};
 pub use edge::{Edge, Life, stopping};
+pub use fallback::page_or_hint;
 pub use params::{PathParam, Query};
 
 use crate::{app::App, config::GatewayConfig, error::ApiError};

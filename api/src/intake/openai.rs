@@ -18,8 +18,8 @@ pub const DEFAULT_MAX_TOKENS: u32 = 512;
 /// A chat request after all checks that need no chain and no model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatRequest {
-    /// As the client wrote it.
-    pub model: String,
+    /// As the client wrote it; `None`: the gateway's default.
+    pub model: Option<String>,
     /// At least one.
     pub messages: Vec<ChatMessage>,
     /// The one message is a plain prompt, which a model without a chat template takes too.
@@ -44,13 +44,13 @@ pub struct ChatRequest {
     pub payment: Option<ClientPayment>,
 }
 
-fn required_model(params: &mut Params) -> ApiResult<String> {
+fn model(params: &mut Params) -> ApiResult<Option<String>> {
     match params.string("model")? {
-        Some(model) if !model.is_empty() && model.len() <= 200 => Ok(model),
-        _ => Err(ApiError::invalid(
+        Some(name) if name.is_empty() || name.len() > 200 => Err(ApiError::invalid(
             "model",
             "model must name a model; GET /v1/models lists them",
         )),
+        name => Ok(name),
     }
 }
 
@@ -58,7 +58,7 @@ impl ChatRequest {
     /// Reads the body of `POST /v1/chat/completions`.
     pub fn parse(body: &[u8]) -> ApiResult<Self> {
         let mut params = Params::new(body)?;
-        let model = required_model(&mut params)?;
+        let model = model(&mut params)?;
         let messages = messages(&mut params)?;
         let stream = params.bool("stream")?;
         let include_usage = match params.take("stream_options") {
@@ -137,7 +137,7 @@ impl ChatRequest {
     pub fn parse_inference(body: &[u8]) -> ApiResult<Self> {
         let mut params = Params::new(body)?;
         let request = Self {
-            model: required_model(&mut params)?,
+            model: model(&mut params)?,
             messages: vec![ChatMessage {
                 role: "user",
                 content: prompt(&mut params)?,
@@ -160,7 +160,7 @@ impl ChatRequest {
     /// Reads the body of `POST /v1/estimate`: a prompt, or messages, and the limits of the answer.
     pub fn parse_estimate(body: &[u8]) -> ApiResult<Self> {
         let mut params = Params::new(body)?;
-        let model = required_model(&mut params)?;
+        let model = model(&mut params)?;
         let is_prompt = !params.has("messages");
         let messages = if !is_prompt {
             messages(&mut params)?
@@ -283,6 +283,15 @@ mod tests {
                 "{value}"
             );
         }
+    }
+
+    #[test]
+    fn a_request_may_leave_the_model_to_the_gateway() {
+        assert_eq!(parse(json!({})).unwrap().model.as_deref(), Some("m"));
+        assert_eq!(parse(json!({"model": null})).unwrap().model, None);
+        let prompt = br#"{"prompt": "hi"}"#;
+        assert_eq!(ChatRequest::parse_inference(prompt).unwrap().model, None);
+        assert_eq!(ChatRequest::parse_estimate(prompt).unwrap().model, None);
     }
 
     #[test]

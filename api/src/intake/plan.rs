@@ -110,6 +110,26 @@ impl Catalogue {
             })
     }
 
+    /// The model of requests that name none: the only one, under whatever identities it is known.
+    pub fn default_model(&self) -> Option<&Arc<Served>> {
+        let first = self.models.first()?;
+        let is_only = self.models.iter().all(|model| model.name == first.name);
+        is_only.then_some(first)
+    }
+
+    /// The model that a request is for.
+    pub fn wanted(&self, name: Option<&str>) -> ApiResult<Arc<Served>> {
+        match name {
+            Some(name) => self.find(name),
+            None => self.default_model().cloned().ok_or_else(|| {
+                ApiError::invalid(
+                    "model",
+                    "model must name a model: this gateway serves several; GET /v1/models lists them",
+                )
+            }),
+        }
+    }
+
     /// The model at an address, if it is served.
     pub fn at(&self, address: &Pubkey) -> Option<&Arc<Served>> {
         self.models.iter().find(|model| model.address == *address)
@@ -298,7 +318,7 @@ pub async fn plan(
     request: &ChatRequest,
     salt: [u8; 16],
 ) -> ApiResult<Plan> {
-    let model = catalogue.find(&request.model)?;
+    let model = catalogue.wanted(request.model.as_deref())?;
     let on_chain = catalogue.on_chain(&model).await?;
     let rules = catalogue.rules().await?;
     if on_chain.header.status == ModelStatus::Retired as u8 {

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 /// Body of `POST /v1/chat/completions`.
 #[derive(Debug, ToSchema)]
 pub struct ChatBody {
-    /// A model of `GET /v1/models`, by `id` or `name`.
-    pub model: String,
+    /// A model of `GET /v1/models`, by `id` or `name`; the default one without it.
+    pub model: Option<String>,
     /// 1 to 4096 messages.
     pub messages: Vec<RequestMessage>,
     /// Server-sent events instead of one JSON.
@@ -103,8 +103,8 @@ pub struct Payment {
 /// Body of `POST /v1/inference`.
 #[derive(Debug, ToSchema)]
 pub struct InferenceBody {
-    /// A model of `GET /v1/models`.
-    pub model: String,
+    /// A model of `GET /v1/models`; the default one without it.
+    pub model: Option<String>,
     /// What the user says.
     pub prompt: String,
     /// Most tokens of the answer.
@@ -122,8 +122,8 @@ pub struct InferenceBody {
 /// Body of `POST /v1/estimate`: a prompt or messages.
 #[derive(Debug, ToSchema)]
 pub struct EstimateBody {
-    /// A model of `GET /v1/models`.
-    pub model: String,
+    /// A model of `GET /v1/models`; the default one without it.
+    pub model: Option<String>,
     /// What the user says.
     pub prompt: Option<String>,
     /// A conversation instead.

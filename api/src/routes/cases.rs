@@ -66,17 +66,7 @@ impl Phase {
 fn complete(app: &App, row: &mut CaseRow, pace: Pace) {
     let phase = Phase::of(row, pace.now);
     let next = phase.and_then(|phase| phase.next).zip(pace.now);
-    row.next = next.map(|((event, slot), now)| {
-        let slots_left = slot.saturating_sub(now);
-        NextPhase {
-            event: event.into(),
-            slot,
-            slots_left,
-            seconds_left: pace
-                .seconds
-                .map(|pace| (slots_left as f64 * pace).ceil() as i64),
-        }
-    });
+    row.next = next.map(|((event, slot), now)| NextPhase::of(event, slot, now, pace.seconds));
     row.phase = phase.map(|phase| phase.name.to_owned());
     row.slot = pace.now;
     row.model_address = row.model.clone().unwrap_or_default();

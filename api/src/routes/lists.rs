@@ -4,7 +4,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use mythic_interface::state::{KernelProfile, ModelStatus, ValidatorStatus};
+use mythic_client::market;
+use mythic_interface::{
+    le::Text,
+    market::state::CLASS_NAME_LEN,
+    state::{KernelProfile, ModelStatus, ValidatorStatus},
+};
 use mythic_wire::Announcement;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use solana_pubkey::Pubkey;
@@ -17,6 +22,8 @@ use crate::{
     http::{PathParam, Query},
     intake::judges::judges,
     store::index::{
+        burned::BurnedDayRow,
+        market::MarketDayRow,
         network::{self as sums, NetworkSums},
         stats::{BurnRow, DailyRow, FingerprintRow, SettlementRow, SlashRow, Statistic},
         validators::{self as index, ValidatorRow},
@@ -75,6 +82,20 @@ pub fn address(name: &str, value: Option<&str>) -> ApiResult<Option<Vec<u8>>> {
     }
 }
 
+/// The address of a class, by it or by the class's name.
+pub fn class(value: Option<&str>) -> ApiResult<Option<Vec<u8>>> {
+    let Some(text) = value else { return Ok(None) };
+    let named = || Text::<CLASS_NAME_LEN>::new(text).filter(|name| !name.is_empty());
+    let found = text.parse::<Pubkey>().ok();
+    match found.or_else(|| named().map(|name| market::address::class(&name))) {
+        Some(key) => Ok(Some(key.to_bytes().to_vec())),
+        None => Err(ApiError::invalid(
+            "class",
+            "class must be a base58 address or the name of a class",
+        )),
+    }
+}
+
 /// The id of a model by its address, if this gateway serves it.
 pub fn model_id(app: &App, address: &str) -> Option<String> {
     let address = address.parse().ok()?;
@@ -109,9 +130,9 @@ impl<T> Page<T> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
-    limit: Option<i64>,
-    after: Option<String>,
-    commitment: Option<String>,
+    pub limit: Option<i64>,
+    pub after: Option<String>,
+    pub commitment: Option<String>,
 }
 
 /// A validator as it is registered, with what it announces of itself.
@@ -219,6 +240,10 @@ pub enum Statistics {
     Settlements(Page<SettlementRow>),
     /// `fingerprints`
     Fingerprints(Page<FingerprintRow>),
+    /// `burned`
+    Burned(Page<BurnedDayRow>),
+    /// `market`
+    Market(Page<MarketDayRow>),
 }
 
 /// Slot and key of the row that a page follows.
@@ -243,9 +268,10 @@ fn cursor(text: &str) -> ApiResult<Cursor> {
     }
 }
 
-/// Statistics by name: `daily`, `burns`, `settlements`, `slashes`, `fingerprints`.
+/// Statistics by name: `daily`, `burns`, `settlements`, `slashes`, `fingerprints`, `burned`, `market`. The last two are of finalized blocks,
+/// whatever the commitment, and a minute old at most.
 #[utoipa::path(get, path = "/v1/stats/{name}", operation_id = "list_statistic", tag = "network",
-    params(("name" = String, Path, description = "daily, burns, settlements, slashes or fingerprints"), ("limit" = Option<i64>, Query, description = "1 to 100, default 20"),
+    params(("name" = String, Path, description = "daily, burns, settlements, slashes, fingerprints, burned or market"), ("limit" = Option<i64>, Query, description = "1 to 100, default 20"),
            ("after" = Option<String>, Query, description = "`cursor` of the last row seen"), ("commitment" = Option<String>, Query)),
     responses((status = 200, description = "Rows of the statistic, newest first", body = Statistics), (status = 404, description = "unknown_statistic", body = ErrorBody)))]
 pub async fn stats(
@@ -255,15 +281,23 @@ pub async fn stats(
 ) -> ApiResult<Json<Statistics>> {
     let limit = limit(query.limit)?;
     let commitment = commitment(query.commitment.as_deref())?;
-    let Some(statistic) = Statistic::of(&name) else {
-        return Err(ApiError::not_found(
-            "unknown_statistic",
-            "there are daily, burns, settlements, slashes and fingerprints",
-        ));
-    };
     let after = match query.after.as_deref() {
         None => (None, None),
         Some(text) => cursor(text)?,
+    };
+    if name == "burned" {
+        let days = app.burned.days(&app.pool, after.0, limit + 1).await?;
+        return Ok(Json(Statistics::Burned(Page::new(days, limit))));
+    }
+    if name == "market" {
+        let days = app.market.days(&app.pool, after.0, limit + 1).await?;
+        return Ok(Json(Statistics::Market(Page::new(days, limit))));
+    }
+    let Some(statistic) = Statistic::of(&name) else {
+        return Err(ApiError::not_found(
+            "unknown_statistic",
+            "there are daily, burns, settlements, slashes, fingerprints, burned and market",
+        ));
     };
     let asked = Asked {
         app: &app,
@@ -359,6 +393,8 @@ pub struct ModelView {
     /// Who registered it, base58.
     owned_by: Option<String>,
     name: String,
+    /// Requests that name no model are for it.
+    is_default: bool,
     /// 64 hex digits.
     identity: String,
     /// Address of its account, base58.
@@ -398,6 +434,10 @@ async fn model_view(app: &App, model: &crate::intake::plan::Served) -> ModelView
         created: created.ok().flatten(),
         owned_by: chain.map(|c| Pubkey::new_from_array(c.registrant).to_string()),
         name: model.name.clone(),
+        is_default: app
+            .catalogue
+            .default_model()
+            .is_some_and(|default| default.address == model.address),
         identity: hex::encode(model.identity),
         address: model.address.to_string(),
         status: chain
@@ -455,6 +495,14 @@ mod tests {
         assert_eq!(commitment(None), Ok("processed"));
         assert!(commitment(Some("rooted; DROP")).is_err());
         assert!(address("owner", Some("0x")).is_err());
+        let named = class(Some("cpu")).unwrap().unwrap();
+        let key = Pubkey::try_from(named.as_slice()).unwrap();
+        assert_eq!(class(Some(&key.to_string())), Ok(Some(named)));
+        assert_eq!(class(None), Ok(None));
+        for wrong in ["", "a name of more than fifteen", "caf\u{e9}"] {
+            let refused = class(Some(wrong)).unwrap_err();
+            assert_eq!(refused.param.as_deref(), Some("class"), "{wrong:?}");
+        }
     }
 
     #[test]

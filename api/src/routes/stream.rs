@@ -59,7 +59,10 @@ fn cursor(query: &FeedQuery, headers: &HeaderMap) -> ApiResult<Option<i64>> {
     params(("topics" = Option<String>, Query, description = "jobs, results, disputes, validators, settlements, leases, network; all if absent"),
            ("after" = Option<i64>, Query, description = "Everything after this number; also Last-Event-ID"), ("entity" = Option<String>, Query),
            ("job" = Option<String>, Query, description = "This job and its case"),
-           ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
+           ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query),
+           ("lease" = Option<String>, Query, description = "This lease and the disputes about it"),
+           ("request" = Option<String>, Query, description = "This request of capacity and its lease"),
+           ("tenant" = Option<String>, Query), ("provider" = Option<String>, Query, description = "Its authority")),
     responses((status = 200, description = "`data` of each event", content_type = "text/event-stream", body = ShownEvent),
               (status = 401, description = "invalid_signature", body = ErrorBody), (status = 404, description = "model_not_found", body = ErrorBody),
               (status = 410, description = "feed_expired", body = ErrorBody), (status = 429, description = "too_many_subscribers", body = ErrorBody)))]
@@ -158,7 +161,10 @@ impl FromRequestParts<Arc<App>> for Subscriber {
 /// The feed over WebSocket: one JSON text message per event, `{gap:{from,to}}` for missing ones.
 #[utoipa::path(get, path = "/ws", operation_id = "follow_websocket", tag = "feed",
     params(("topics" = Option<String>, Query), ("after" = Option<i64>, Query), ("entity" = Option<String>, Query), ("job" = Option<String>, Query),
-           ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
+           ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query),
+           ("lease" = Option<String>, Query, description = "This lease and the disputes about it"),
+           ("request" = Option<String>, Query, description = "This request of capacity and its lease"),
+           ("tenant" = Option<String>, Query), ("provider" = Option<String>, Query, description = "Its authority")),
     responses((status = 101, description = "WebSocket; each message is a FeedEvent"), (status = 401, description = "invalid_signature", body = ErrorBody),
               (status = 404, description = "model_not_found", body = ErrorBody), (status = 410, description = "feed_expired", body = ErrorBody),
               (status = 426, description = "websocket_expected", body = ErrorBody), (status = 429, description = "too_many_subscribers", body = ErrorBody)))]

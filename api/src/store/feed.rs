@@ -46,7 +46,7 @@ fn read(rows: &[Row]) -> Vec<FeedEvent> {
 }
 
 /// What filters look at in a payload.
-const SOUGHT: [&str; 8] = [
+const SOUGHT: [&str; 14] = [
     "job",
     "validator",
     "submitter",
@@ -55,6 +55,12 @@ const SOUGHT: [&str; 8] = [
     "jurors",
     "owner",
     "model",
+    "object",
+    "authority",
+    "lease",
+    "request",
+    "tenant",
+    "provider",
 ];
 
 /// Every entity that a row of a whole bank speaks for, with what filters look at in its payload.

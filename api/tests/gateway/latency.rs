@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytemuck::Zeroable;
 use mythic_indexer::IndexerConfig;
 use mythic_interface::{
-    AI_PRECOMPILES_ID,
+    AI_PRECOMPILES_ID, PROGRAMS,
     state::{Job, JobStatus, VERSION},
 };
 use mythic_stream::digest::{BankDigest, filter_hash};
@@ -56,7 +56,7 @@ impl Spool {
         let mut spool = Self(Writer::open(config, [1; 16]).unwrap());
         spool.push(Event::Start(Start {
             genesis_hash: vec![8; 32].into(),
-            filter_hash: filter_hash(&[AI_PRECOMPILES_ID]).to_vec().into(),
+            filter_hash: filter_hash(&PROGRAMS).to_vec().into(),
             primed: true,
             ..Default::default()
         }));
@@ -114,7 +114,7 @@ impl Spool {
             block_time: Some(1_800_000_000 + slot as i64),
             offered: rows,
             digest: digest.finish().to_vec().into(),
-            filter_hash: filter_hash(&[AI_PRECOMPILES_ID]).to_vec().into(),
+            filter_hash: filter_hash(&PROGRAMS).to_vec().into(),
             ..Default::default()
         }));
         if slot > 1 {

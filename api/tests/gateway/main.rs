@@ -13,6 +13,7 @@ mod hostile;
 mod keys;
 mod latency;
 mod manners;
+mod market;
 mod money;
 mod own;
 mod patience;

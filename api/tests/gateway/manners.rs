@@ -333,6 +333,15 @@ async fn openapi_lists_every_route() {
         "/v1/validators/{id}",
         "/v1/cases",
         "/v1/cases/{id}",
+        "/v1/market",
+        "/v1/providers",
+        "/v1/providers/{id}",
+        "/v1/classes",
+        "/v1/requests",
+        "/v1/leases",
+        "/v1/leases/{id}",
+        "/v1/leases/{id}/epochs",
+        "/v1/leases/{id}/disputes",
         "/v1/stats/{name}",
         "/v1/prompts/{prompt_hash}",
         "/v1/nodes/{validator}",
@@ -376,61 +385,125 @@ async fn health_says_what_is_down_and_metrics_count() {
     );
 }
 
+/// A page as a browser asks for it.
+fn visit(path: &str) -> Request<Body> {
+    let mut visit = request(Method::GET, path, None, "");
+    let accept = "text/html,*/*".parse().unwrap();
+    visit.headers_mut().insert("accept", accept);
+    visit
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers()[name].to_str().unwrap()
+}
+
+async fn text(response: Response) -> String {
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 24)
+        .await
+        .unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
 #[tokio::test]
-async fn the_pages_stand_alone_under_a_strict_policy() {
-    for (path, kind) in [
-        ("/", "text/html"),
-        ("/jobs", "text/html"),
-        ("/jobs/11111111111111111111111111111111", "text/html"),
-        ("/validators/11111111111111111111111111111111", "text/html"),
-        ("/cases/11111111111111111111111111111111", "text/html"),
-        ("/static/page.js", "text/javascript"),
-        ("/static/network.js", "text/javascript"),
-        ("/static/jobs.js", "text/javascript"),
-        ("/static/job.js", "text/javascript"),
-        ("/static/validator.js", "text/javascript"),
-        ("/static/case.js", "text/javascript"),
-        ("/static/style.css", "text/css"),
-        ("/static/icon.svg", "image/svg+xml"),
-    ] {
-        let response = send(request(Method::GET, path, None, "")).await;
-        assert_eq!(response.status(), StatusCode::OK);
-        assert!(
-            response.headers()["content-type"]
-                .to_str()
-                .unwrap()
-                .starts_with(kind)
-        );
-        assert!(
-            response.headers()["content-security-policy"]
-                .to_str()
-                .unwrap()
-                .contains("default-src 'none'")
-        );
-        let text = axum::body::to_bytes(response.into_body(), 1 << 20)
-            .await
-            .unwrap();
-        let text = String::from_utf8(text.to_vec())
-            .unwrap()
-            .replace("http://www.w3.org/2000/svg", "");
+async fn every_page_has_an_address_and_a_strict_policy() {
+    let account = "11111111111111111111111111111111";
+    let of_account = [
+        "jobs",
+        "cases",
+        "disputes",
+        "validators",
+        "leases",
+        "providers",
+    ]
+    .map(|kind| format!("/{kind}/{account}"));
+    let plain = [
+        "/",
+        "/jobs",
+        "/cases",
+        "/disputes",
+        "/validators",
+        "/models",
+        "/models/tiny@01234567",
+        "/market",
+        "/leases",
+        "/providers",
+        "/requests",
+        "/economics",
+        "/status",
+    ]
+    .map(str::to_owned);
+    let answer = format!("/jobs/chatcmpl-{account}");
+    for path in of_account.iter().chain(&plain).chain([&answer]) {
+        let response = send(visit(path)).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        assert!(header(&response, "content-type").starts_with("text/html"));
+        let policy = header(&response, "content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+        ] {
+            assert!(
+                policy.contains(part) && !policy.contains("unsafe"),
+                "{policy}"
+            );
+        }
+        assert_eq!(header(&response, "cache-control"), "no-cache");
+        assert_eq!(header(&response, "x-content-type-options"), "nosniff");
+        let text = text(response).await;
         assert!(!text.contains("://"), "{path} names another place");
     }
-    // A page for whoever reads it, a status for programs.
-    let mut wrong = request(Method::GET, "/nowhere", None, "");
-    wrong
-        .headers_mut()
-        .insert("accept", "text/html,*/*".parse().unwrap());
-    for missing in [
-        request(Method::GET, "/jobs/x", None, ""),
-        request(Method::GET, "/validators/x", None, ""),
-        request(Method::GET, "/cases/x", None, ""),
-        wrong,
+}
+
+#[tokio::test]
+async fn an_address_without_a_page_is_a_page_that_says_so() {
+    for path in [
+        "/nowhere",
+        "/jobs/x",
+        "/jobs/%ff",
+        "/validators/x",
+        "/cases/x",
+        "/leases/x",
+        "/providers/x",
     ] {
-        let response = send(missing).await;
-        assert_eq!(response.status(), StatusCode::NOT_FOUND);
-        let kind = response.headers()["content-type"].to_str().unwrap();
-        assert!(kind.starts_with("text/html"), "{kind}");
+        let response = send(visit(path)).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        assert!(header(&response, "content-type").starts_with("text/html"));
     }
-    let response = send(request(Method::GET, "/static/nothing", None, "")).await;
-    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    // Programs that forgot /v1 are told so.
+    let (status, code, body) = refused(request(Method::GET, "/models", None, "")).await;
+    assert_eq!((status, code.as_str()), (404, "unknown_route"));
+    let message = body["message"].as_str().unwrap();
+    assert!(message.contains("/v1/models"), "{message}");
+}
+
+#[tokio::test]
+async fn parts_of_pages_are_those_that_were_built_and_no_other_files() {
+    // A build without Node has one page and no parts.
+    let document = text(send(visit("/")).await).await;
+    let parts = document
+        .split('"')
+        .filter(|text| text.starts_with("/static/"));
+    for part in parts {
+        let response = send(visit(part)).await;
+        assert_eq!(response.status(), StatusCode::OK, "{part}");
+        let kinds = ["text/javascript", "text/css", "image/svg+xml"];
+        let kind = header(&response, "content-type");
+        assert!(kinds.iter().any(|ours| kind.starts_with(ours)), "{kind}");
+        let hashed = part.split('.').count() == 3;
+        let cached = header(&response, "cache-control");
+        assert_eq!(cached.contains("immutable"), hashed, "{part}: {cached}");
+    }
+    for path in [
+        "/static/nothing",
+        "/static/index.html",
+        "/static/.gitignore",
+        "/static/..%2fbuild.rs",
+        "/static/%2e%2e%2fCargo.toml",
+        "/static/%2fetc%2fpasswd",
+        "/static/%ff",
+    ] {
+        let (status, code, _) = refused(visit(path)).await;
+        assert_eq!((status, code.as_str()), (404, "unknown_route"), "{path}");
+    }
 }

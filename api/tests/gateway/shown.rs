@@ -74,6 +74,12 @@ fn models_and_estimates_give_prices_and_the_network_is_shown() {
             "/v1/stats/settlements",
             "/v1/stats/slashes",
             "/v1/stats/fingerprints",
+            "/v1/stats/burned",
+            "/v1/stats/market",
+            "/v1/providers",
+            "/v1/classes",
+            "/v1/requests",
+            "/v1/leases",
         ] {
             let list = world.get(path).await;
             assert_eq!(
@@ -173,6 +179,57 @@ async fn index_jobs(world: &World, database: &Client, projection: &str) {
 }
 
 #[test]
+fn what_a_model_cost_is_listed_by_the_blocks_that_wrote_it() {
+    within(|world| async move {
+        let database = world.database().await;
+        let projection: String = database
+            .query_one("SELECT projection FROM pipeline.lease", &[])
+            .await
+            .unwrap()
+            .get(0);
+        let model = Pubkey::new_from_array([88; 32]);
+        for (slot, price) in [(7, 20_000), (9, 25_000), (12, 30_000)] {
+            let row = json!({
+                "bank": 0, "slot": slot, "ordinal": 0, "exact": true, "pubkey": format!("\\x{}", hex::encode(model.to_bytes())),
+                "price_in": price, "price_out": 2 * price, "retired": false,
+            });
+            insert(&database, &projection, "model_price", &row).await;
+        }
+        let path = format!("/v1/models/{model}/prices?limit=2");
+        let page = world.get(&path).await;
+        let shown: Vec<_> = page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|price| {
+                (
+                    price["slot"].as_i64(),
+                    price["price_out_lamports_per_1k"].as_i64(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [(Some(12), Some(60_000)), (Some(9), Some(50_000))],
+            "{page}"
+        );
+        assert_eq!(page["has_more"], true);
+        let rest = world.get(&format!("{path}&after=9")).await;
+        assert_eq!(
+            (&rest["data"][0]["slot"], &rest["has_more"]),
+            (&json!(7), &json!(false))
+        );
+        // By its id, where this gateway serves it; without a price so far.
+        let models = world.get("/v1/models").await;
+        let id = models["data"][0]["id"].as_str().unwrap();
+        let own = world.get(&format!("/v1/models/{id}/prices")).await;
+        assert_eq!(own["object"], "list", "{own}");
+        let unknown = world.get("/v1/models/nobody/prices").await;
+        assert_eq!(unknown["error"]["code"], "model_not_found");
+    });
+}
+
+#[test]
 fn indexed_jobs_are_listed_filtered_and_paged() {
     within(|world| async move {
         let database = world.database().await;
@@ -264,6 +321,34 @@ fn indexed_jobs_are_listed_filtered_and_paged() {
 }
 
 #[test]
+fn a_request_without_a_model_is_for_the_only_one() {
+    within(|world| async move {
+        let models = world.get("/v1/models").await;
+        assert_eq!(models["data"].as_array().unwrap().len(), 1, "{models}");
+        let only = &models["data"][0];
+        assert_eq!(only["is_default"], true, "{models}");
+        let app = world.other(|_| {}).await;
+        let post =
+            |path: &str, body: Value| ask(&app, axum::http::Request::post(path), body.to_string());
+        let messages = json!([{"role": "user", "content": "hi"}]);
+        for body in [
+            json!({"prompt": "hi"}),
+            json!({"messages": messages, "model": null}),
+        ] {
+            let (status, estimate) = post("/v1/estimate", body).await;
+            assert_eq!(
+                (status, &estimate["model"]),
+                (200, &only["id"]),
+                "{estimate}"
+            );
+        }
+        let chat = world.chat("for the only model", json!({"model": null}));
+        let answer: Value = chat.send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["model"], only["id"], "{answer}");
+    });
+}
+
+#[test]
 fn a_model_without_a_template_takes_prompts_and_no_messages() {
     within(|world| async move {
         let spec = ModelSpec {
@@ -291,6 +376,19 @@ fn a_model_without_a_template_takes_prompts_and_no_messages() {
             (status, body["prompt_tokens"].as_u64()),
             (200, Some(6)),
             "the text itself: {body}"
+        );
+        // Of two models neither is meant by a request that names none.
+        let (status, body) = post("/v1/estimate", json!({"prompt": "a text"})).await;
+        assert_eq!(
+            (status, body["error"]["param"].as_str()),
+            (400, Some("model")),
+            "{body}"
+        );
+        let (_, models) = ask(&app, axum::http::Request::get("/v1/models"), String::new()).await;
+        let defaults = models["data"].as_array().unwrap();
+        assert!(
+            defaults.len() == 2 && defaults.iter().all(|model| model["is_default"] == false),
+            "{models}"
         );
         let messages =
             json!({"model": "bare", "messages": [{"role": "user", "content": "a text"}]});

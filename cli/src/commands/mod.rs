@@ -21,5 +21,6 @@ pub mod network;
 pub mod node;
 pub mod provider;
 mod signed;
+mod stake;
 pub mod verify;
 pub mod wallet;

@@ -1,6 +1,6 @@
 //! `mythic node`: run a validator, or make the configuration of one.
 
-use super::init;
+use super::{init, stake::AddStake};
 use crate::{config, context::Connection, stop::shutdown};
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -22,6 +22,18 @@ pub struct Node {
 enum NodeCommand {
     /// Write keys and a configuration, and say how to fund them
     Init(Init),
+    AddStake(MoreStake),
+}
+
+/// Add stake to a validator; the wallet (--keypair) pays. It counts after a while, which is said first: what waits already then waits anew.
+/// It comes back by unstaking
+#[derive(Args, Debug)]
+struct MoreStake {
+    #[command(flatten)]
+    add: AddStake,
+    /// Address of the validator, where its owner is not its authority any more
+    #[arg(long)]
+    validator: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -66,6 +78,7 @@ pub async fn run(node: Node, connection: &Connection) -> Result<()> {
             mythic_node::run(told.node, seams, stop).await
         }
         Some(NodeCommand::Init(init)) => self::init(init, connection).await,
+        Some(NodeCommand::AddStake(more)) => more.add.validator(more.validator, connection).await,
     }
 }
 

@@ -231,7 +231,7 @@ pub fn write_plugin_config(
         "name": "mythic",
         "genesis_hash": genesis_hash,
         "spool_dir": layout.at("spool"),
-        "owners": [bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string()],
+        "owners": mythic_interface::PROGRAMS.map(|program| bs58::encode(program).into_string()),
     });
     if let Some(kafka) = kafka {
         config["kafka"] = serde_json::to_value(kafka)?;

@@ -145,6 +145,7 @@ pub fn announce(state: &DevState, stop: &str) {
             "  provider   {}   (leases out class cpu; `mythic lease demo` walks through a lease)",
             provider.endpoint
         );
+        say!("  market     {url}/market   (providers, requests, leases)");
     }
     say!("  chain      {}   {}", state.rpc_url, state.ws_url);
     say!("  database   {}   (read-only)", state.database_url);

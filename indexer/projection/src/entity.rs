@@ -66,7 +66,7 @@ pub struct Row {
 }
 
 /// Columns that hold a key whose text views show.
-const KEY_COLUMNS: [&str; 24] = [
+const KEY_COLUMNS: [&str; 30] = [
     "pubkey",
     "owner",
     "requester",
@@ -91,12 +91,22 @@ const KEY_COLUMNS: [&str; 24] = [
     "pending_registrant",
     "pending_owner",
     "foundation",
+    "tenant",
+    "provider",
+    "class",
+    "request",
+    "lease",
+    "disputer",
 ];
 
 /// Where each entity has such columns. What only points at another row names no key that a view has not met there.
 static KEY_PLACES: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
     let places = |entity: &Entity| match entity {
-        Entity::JobSignature | Entity::Closure | Entity::Unreadable => Vec::new(),
+        Entity::JobSignature
+        | Entity::LeaseSignature
+        | Entity::LeaseEpoch
+        | Entity::Closure
+        | Entity::Unreadable => Vec::new(),
         entity => {
             let columns = entity.columns().iter().enumerate();
             columns
@@ -222,6 +232,15 @@ pub enum Entity {
     Unreadable,
     Claim,
     Votes,
+    MarketConfig,
+    MarketTreasury,
+    Class,
+    Provider,
+    Request,
+    Lease,
+    LeaseEpoch,
+    LeaseDispute,
+    LeaseSignature,
 }
 
 impl Entity {
@@ -243,6 +262,15 @@ impl Entity {
         Entity::Unreadable,
         Entity::Claim,
         Entity::Votes,
+        Entity::MarketConfig,
+        Entity::MarketTreasury,
+        Entity::Class,
+        Entity::Provider,
+        Entity::Request,
+        Entity::Lease,
+        Entity::LeaseEpoch,
+        Entity::LeaseDispute,
+        Entity::LeaseSignature,
     ];
 
     /// Every write is kept, not only the last one of a bank.
@@ -259,6 +287,8 @@ impl Entity {
                 | Entity::Juror
                 | Entity::Opening
                 | Entity::Claim
+                | Entity::LeaseEpoch
+                | Entity::LeaseSignature
         )
     }
 

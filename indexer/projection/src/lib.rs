@@ -18,6 +18,7 @@ mod fields;
 mod grant;
 mod job;
 mod juror;
+mod market;
 mod model;
 mod opening;
 mod output;
@@ -32,8 +33,11 @@ mod votes;
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
+use mythic_interface::market::state::{
+    Class, Lease, LeaseDispute, MarketConfig, MarketTreasury, Provider, Request,
+};
 use mythic_interface::{
-    AI_PRECOMPILES_ID,
+    AI_PRECOMPILES_ID, COMPUTE_MARKET_ID, PROGRAMS,
     state::{Case, Config, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes},
 };
 use serde_json::Value as Json;
@@ -81,6 +85,15 @@ tables! {
     Unreadable => unreadable::UnreadableRow,
     Claim => claim::ClaimRow,
     Votes => votes::VotesRow,
+    MarketConfig => market::config::MarketConfigRow,
+    MarketTreasury => market::treasury::MarketTreasuryRow,
+    Class => market::class::ClassRow,
+    Provider => market::provider::ProviderRow,
+    Request => market::request::RequestRow,
+    Lease => market::lease::LeaseRow,
+    LeaseEpoch => market::lease::EpochRow,
+    LeaseDispute => market::dispute::DisputeRow,
+    LeaseSignature => market::signature::LeaseSignatureRow,
 }
 
 /// An account as an update shows it.
@@ -137,8 +150,8 @@ pub struct At {
 }
 
 /// Projects a bank's updates, in their order. `slot` is the bank's. Updates whose ordinal is in `skip` are
-/// refused unseen (the database would not take them). An update that leaves the account as it was `before` changes nothing:
-/// anyone may name an account of the program in a transaction.
+/// refused unseen (the database would not take them). An update that leaves the account as it was `before` changes nothing, and
+/// one that only sends it lamports changes these alone: anyone may name an account of the program in a transaction, or send it some.
 pub fn project_bank<'a>(
     slot: u64,
     accounts: &[Account],
@@ -170,6 +183,10 @@ pub fn project_bank<'a>(
         if repeatable && known.certain && known.print == Some(&print) {
             continue;
         }
+        let is_gift = known.certain
+            && known
+                .print
+                .is_some_and(|before| before.is_same_write(&print));
         let was_unreadable = matches!(known.print, Some(Print::Unreadable(_)));
         let mut projected = projected.unwrap_or_else(|reason| {
             let mut unreadable = Projected::default();
@@ -193,6 +210,10 @@ pub fn project_bank<'a>(
             if let Some(closure) = rows.find(|row| row.entity == Entity::Closure) {
                 closure.exact = false;
             }
+        }
+        if is_gift {
+            projected.rows.retain(|row| row.entity.is_account());
+            projected.adds.clear();
         }
         changes.prints.insert(account.pubkey, print);
         folded.take(projected);
@@ -234,7 +255,7 @@ impl Folded {
             let key = (row.entity, row.key_bytes());
             match self.places.get(&key) {
                 // The first update that shows a transition names its transaction; for the rest the last wins.
-                Some(_) if row.entity == Entity::JobSignature => {}
+                Some(_) if matches!(row.entity, Entity::JobSignature | Entity::LeaseSignature) => {}
                 Some(place) => {
                     let before = self.rows[*place].exact;
                     self.rows[*place] = row;
@@ -286,9 +307,18 @@ pub struct Projected {
     told: Option<(Topic, Option<Json>)>,
 }
 
-/// What kind of account its first byte says it is.
-pub fn entity_of(data: &[u8]) -> Option<Entity> {
-    Some(match *data.first()? {
+/// What kind of account its owner and its first byte say it is.
+pub fn entity_of(owner: &Key, data: &[u8]) -> Option<Entity> {
+    let first = *data.first()?;
+    match *owner {
+        AI_PRECOMPILES_ID => of_ai_precompiles(first),
+        COMPUTE_MARKET_ID => of_compute_market(first),
+        _ => None,
+    }
+}
+
+fn of_ai_precompiles(discriminator: u8) -> Option<Entity> {
+    Some(match discriminator {
         Job::DISCRIMINATOR => Entity::Job,
         Validator::DISCRIMINATOR => Entity::Validator,
         Model::DISCRIMINATOR => Entity::Model,
@@ -299,6 +329,19 @@ pub fn entity_of(data: &[u8]) -> Option<Entity> {
         Config::DISCRIMINATOR => Entity::Config,
         Output::DISCRIMINATOR => Entity::Output,
         Votes::DISCRIMINATOR => Entity::Votes,
+        _ => return None,
+    })
+}
+
+fn of_compute_market(discriminator: u8) -> Option<Entity> {
+    Some(match discriminator {
+        MarketConfig::DISCRIMINATOR => Entity::MarketConfig,
+        MarketTreasury::DISCRIMINATOR => Entity::MarketTreasury,
+        Class::DISCRIMINATOR => Entity::Class,
+        Provider::DISCRIMINATOR => Entity::Provider,
+        Request::DISCRIMINATOR => Entity::Request,
+        Lease::DISCRIMINATOR => Entity::Lease,
+        LeaseDispute::DISCRIMINATOR => Entity::LeaseDispute,
         _ => return None,
     })
 }
@@ -323,14 +366,14 @@ pub fn tell(account: &Account, at: At, topic: Topic) -> Option<Json> {
 
 impl Projected {
     fn take(&mut self, account: &Account, at: At) -> Result<(), Reject> {
-        if account.lamports == 0 || account.owner != AI_PRECOMPILES_ID {
+        if account.lamports == 0 || !PROGRAMS.contains(&account.owner) {
             self.closure(account, at);
             return Ok(());
         }
         let lamports = amount("lamports", account.lamports)?;
         let data = &account.data;
         let first = *data.first().ok_or(Reject::Empty)?;
-        match entity_of(data).ok_or(Reject::Unknown(first))? {
+        match entity_of(&account.owner, data).ok_or(Reject::Unknown(first))? {
             Entity::Job => self.job(account, at, Job::load(data)?, lamports),
             Entity::Validator => self.validator(account, at, Validator::load(data)?, lamports),
             Entity::Model => self.model(account, at, Model::load(data)?, lamports),
@@ -341,7 +384,7 @@ impl Projected {
             Entity::Config => self.config(account, at, Config::load(data)?, lamports),
             Entity::Output => self.output(account, at, Output::load(data)?, lamports),
             Entity::Votes => self.votes(account, at, Votes::load(data)?, lamports),
-            _ => Err(Reject::Unknown(first)),
+            entity => self.market(account, at, entity, lamports),
         }
     }
 

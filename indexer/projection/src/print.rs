@@ -20,6 +20,23 @@ pub enum Print {
     Unreadable(String),
 }
 
+impl Print {
+    /// Whether both are the same write of the program: only the lamports may differ.
+    pub(crate) fn is_same_write(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Readable { entity, seq, .. },
+                Self::Readable {
+                    entity: other_entity,
+                    seq: other_seq,
+                    ..
+                },
+            ) => (entity, seq) == (other_entity, other_seq),
+            _ => false,
+        }
+    }
+}
+
 /// The newest writes of many accounts.
 pub type Prints = HashMap<Key, Print>;
 

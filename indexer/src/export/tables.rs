@@ -23,7 +23,7 @@ pub(super) struct Exported {
 /// Columns that say how things are now, not how they were on the day.
 pub(super) const CHANGING: [(&str, &str); 2] = [("model_prices", "name"), ("model_daily", "name")];
 
-pub(super) static TABLES: [Exported; 10] = [
+pub(super) static TABLES: [Exported; 15] = [
     always("blocks", "block_slot"),
     Exported {
         name: "instruction_calls",
@@ -41,6 +41,29 @@ pub(super) static TABLES: [Exported; 10] = [
               WHERE block_date = 'DAY' AND tx_id IS NULL LIMIT 1",
         ),
     },
+    always("lease_balances", "block_slot, lease"),
+    Exported {
+        name: "lease_epochs",
+        order: "block_slot, lease, epoch",
+        unless: Some(
+            "SELECT 'epoch ' || epoch || ' of lease ' || lease || ' is pending' FROM dune.lease_epochs
+              WHERE block_date = 'DAY' AND status = 'pending' ORDER BY block_slot, lease LIMIT 1",
+        ),
+    },
+    Exported {
+        name: "lease_events",
+        order: "block_slot, lease, request, event, epoch, tx_id",
+        // A request has no lease until it is accepted. What lies behind the last proof is metered by the transaction of the end.
+        unless: Some(
+            "SELECT why FROM (
+               SELECT 'request ' || id || ', made on it, waits for a provider' AS why FROM analytics.requests_finalized
+                WHERE requested_slot BETWEEN FIRST AND LAST AND status = 'open'
+               UNION ALL
+               SELECT 'the transaction of ' || COALESCE(lease, request) || ' in slot ' || block_slot || ' is not known here' FROM dune.lease_events
+                WHERE block_date = 'DAY' AND tx_id IS NULL AND event <> 'metered') w LIMIT 1",
+        ),
+    },
+    always("market_daily", "block_date"),
     // A job is of its model from the request on.
     always("model_daily", "model"),
     always("model_prices", "block_slot, model"),
@@ -60,6 +83,7 @@ pub(super) static TABLES: [Exported; 10] = [
               WHERE block_date = 'DAY' AND tx_id IS NULL LIMIT 1",
         ),
     },
+    always("provider_balances", "block_slot, provider"),
     always("validator_balances", "block_slot, validator"),
     Exported {
         name: "validator_daily",

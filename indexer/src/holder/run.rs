@@ -1,6 +1,6 @@
 //! What is known of a producer's run, and what may be believed of it.
 
-use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::PROGRAMS;
 use mythic_stream::digest::filter_hash;
 use mythic_stream::proto::Start;
 use mythic_stream::spool::Position;
@@ -78,7 +78,7 @@ impl Run {
         }
     }
 
-    /// Compares a filter with that of the program which is indexed; the complaint, once a run.
+    /// Compares a filter with that of the programs which are indexed; the complaint, once a run.
     pub fn check_filter(&mut self, filter: &[u8]) -> Result<(), Option<String>> {
         if filter == expected_filter() {
             return Ok(());
@@ -99,12 +99,13 @@ impl Run {
 
 /// Hash of the filter that an index needs.
 pub(crate) fn expected_filter() -> Hash {
-    filter_hash(&[AI_PRECOMPILES_ID])
+    filter_hash(&PROGRAMS)
 }
 
 fn other_filter() -> String {
+    let owners = PROGRAMS.map(|program| format!("\"{}\"", bs58::encode(program).into_string()));
     format!(
-        "the plugin streams the accounts of other programs: set owners to [\"{}\"] in its configuration and restart the validator",
-        bs58::encode(AI_PRECOMPILES_ID).into_string()
+        "the plugin streams the accounts of other programs: set owners to [{}] in its configuration and restart the validator",
+        owners.join(", ")
     )
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::state::Key;
 use reqwest::{StatusCode, Url, header::RETRY_AFTER};
 use serde_json::value::RawValue;
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use super::claim::{self, Answer, Block, Content, Read};
 use crate::tree::Hash;
 
-/// How many times longer all accounts of the program may take, which a validator may have to look for one by one.
+/// How many times longer all accounts of a program may take, which a validator may have to look for one by one.
 const LONG: u32 = 10;
 /// Longest pause that is granted when an RPC asks for one.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
@@ -348,10 +347,11 @@ impl Rpc {
         self.ask(method, params("base64"), deadline).await
     }
 
-    /// The program's accounts at finality, as they were in one block that is `least` or newer: all, or those whose data begins
+    /// A program's accounts at finality, as they were in one block that is `least` or newer: all, or those whose data begins
     /// with a byte; without their data if `bare`.
     pub async fn program_accounts(
         &self,
+        program: &Key,
         first: Option<u8>,
         bare: bool,
         least: u64,
@@ -368,15 +368,15 @@ impl Rpc {
         if bare {
             config["dataSlice"] = json!({"offset": 0, "length": 0});
         }
-        let program = bs58::encode(AI_PRECOMPILES_ID).into_string();
+        let text = bs58::encode(program).into_string();
         let params = |encoding: &str| {
             let mut config = config.clone();
             config["encoding"] = json!(encoding);
-            json!([program, config])
+            json!([text, config])
         };
         let deadline = self.limits.deadline * LONG;
         let body = self.ask_packed(method, params, deadline).await?;
-        let read = |raw| claim::program_accounts(raw, self.limits.accounts);
+        let read = |raw| claim::program_accounts(raw, program, self.limits.accounts);
         self.not_before(least, self.read(method, &body, read)?)
     }
 

@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::PROGRAMS;
 use mythic_interface::state::Key;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -45,7 +45,7 @@ pub(crate) struct Block {
     pub touched: Vec<Touch>,
 }
 
-/// An account that transactions of a block could write while our program ran.
+/// An account that transactions of a block could write while one of our programs ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Touch {
     pub key: Key,
@@ -64,9 +64,9 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Whether it is an account of our program.
+    /// Whether it is an account of one of our programs.
     pub fn is_ours(&self) -> bool {
-        self.owner == AI_PRECOMPILES_ID && self.lamports > 0
+        PROGRAMS.contains(&self.owner) && self.lamports > 0
     }
 }
 
@@ -215,9 +215,9 @@ pub(super) fn block(raw: &RawValue, slot: u64) -> Claimed<Block> {
         .into());
     }
     let mut touched = Vec::new();
-    let program = bs58::encode(AI_PRECOMPILES_ID).into_string();
+    let programs = PROGRAMS.map(|program| bs58::encode(program).into_string());
     for transaction in &raw.transactions {
-        touches(transaction, &program, &mut touched)?;
+        touches(transaction, &programs, &mut touched)?;
     }
     Ok(Block {
         id: BankId {
@@ -234,11 +234,15 @@ pub(super) fn block(raw: &RawValue, slot: u64) -> Claimed<Block> {
     })
 }
 
-/// Adds what a transaction may have changed: nothing if it failed or did not name our program.
-fn touches(transaction: &RawTransaction, program: &str, touched: &mut Vec<Touch>) -> Claimed<()> {
+/// Adds what a transaction may have changed: nothing if it failed or named none of our programs.
+fn touches(
+    transaction: &RawTransaction,
+    programs: &[String],
+    touched: &mut Vec<Touch>,
+) -> Claimed<()> {
     let failed = transaction.meta.as_ref().is_none_or(|m| m.err.is_some());
     let keys = &transaction.transaction.account_keys;
-    if failed || !keys.iter().any(|key| key.pubkey == program) {
+    if failed || !keys.iter().any(|key| programs.contains(&key.pubkey)) {
         return Ok(());
     }
     let signature = transaction.transaction.signatures.first();
@@ -320,17 +324,21 @@ pub(super) fn accounts(
     })
 }
 
-/// The answer to `getProgramAccounts` of our program, sorted by key, which may take so many bytes.
-pub(super) fn program_accounts(raw: &RawValue, most: usize) -> Claimed<Read<Vec<(Key, Content)>>> {
+/// The answer to `getProgramAccounts` of one of our programs, sorted by key, which may take so many bytes.
+pub(super) fn program_accounts(
+    raw: &RawValue,
+    program: &Key,
+    most: usize,
+) -> Claimed<Read<Vec<(Key, Content)>>> {
     let raw: WithContext<Vec<Keyed<'_>>> = parse(raw)?;
     let mut left = most;
     let one = |keyed: &Keyed<'_>| {
         let key = base58("key", &keyed.pubkey)?;
         let content = content(&keyed.account, &mut left)?;
-        match content.is_ours() {
+        match content.is_ours() && content.owner == *program {
             true => Ok((key, content)),
             false => Err(Wrong::Claim(format!(
-                "account {} of another program, or without lamports, as one of ours",
+                "account {} of another program, or without lamports, as one of the program's",
                 keyed.pubkey
             ))),
         }
@@ -353,6 +361,7 @@ pub(super) fn program_accounts(raw: &RawValue, most: usize) -> Claimed<Read<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mythic_interface::{AI_PRECOMPILES_ID, COMPUTE_MARKET_ID};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -375,12 +384,16 @@ mod tests {
     }
 
     fn transaction(signature: u8, failed: bool, keys: &[(u8, bool)], ours: bool) -> Value {
+        naming(signature, failed, keys, ours.then_some(AI_PRECOMPILES_ID))
+    }
+
+    fn naming(signature: u8, failed: bool, keys: &[(u8, bool)], program: Option<Key>) -> Value {
         let mut keys: Vec<Value> = keys
             .iter()
             .map(|(key, writable)| json!({"pubkey": text::<32>(*key), "writable": writable, "signer": false}))
             .collect();
-        if ours {
-            let program = bs58::encode(AI_PRECOMPILES_ID).into_string();
+        if let Some(program) = program {
+            let program = bs58::encode(program).into_string();
             keys.push(json!({"pubkey": program, "writable": false, "signer": false}));
         }
         let err = if failed {
@@ -403,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_names_what_transactions_of_the_program_could_write_in_their_order() {
+    fn a_block_names_what_transactions_of_the_programs_could_write_in_their_order() {
         let answer = answer(vec![
             transaction(
                 1,
@@ -414,6 +427,7 @@ mod tests {
             transaction(2, false, &[(1, true), (2, true)], true),
             transaction(3, true, &[(1, true), (5, true)], true),
             transaction(4, false, &[(1, true), (6, true)], false),
+            naming(5, false, &[(1, true), (7, true)], Some(COMPUTE_MARKET_ID)),
         ]);
         let block = block(&raw(&answer), 9).unwrap();
         assert_eq!((block.id.hash, block.parent.hash), ([9; 32], [8; 32]));
@@ -422,7 +436,7 @@ mod tests {
             .iter()
             .map(|t| (t.key[0], t.signature[0], t.transactions))
             .collect();
-        assert_eq!(touched, [(3, 1, 1), (2, 2, 2)]);
+        assert_eq!(touched, [(3, 1, 1), (2, 2, 2), (7, 5, 1)]);
     }
 
     #[test]
@@ -454,7 +468,7 @@ mod tests {
         };
         let read = |accounts: Vec<Value>| {
             let answer = json!({"context": {"slot": 7, "apiVersion": "4.2.2"}, "value": accounts});
-            program_accounts(&raw(&answer), MOST)
+            program_accounts(&raw(&answer), &AI_PRECOMPILES_ID, MOST)
         };
         let refused = |accounts: Vec<Value>| said(read(accounts));
         let ours = AI_PRECOMPILES_ID;
@@ -462,6 +476,8 @@ mod tests {
         assert_eq!((good.slot, good.value[0].0[0]), (7, 1));
         assert_eq!(&good.value[0].1.data[..], [0, 1, 2]);
         assert!(refused(vec![account(1, [3; 32], 5)]).contains("another program"));
+        // One of ours as well, but not the one that was asked about.
+        assert!(refused(vec![account(1, COMPUTE_MARKET_ID, 5)]).contains("another program"));
         assert!(refused(vec![account(1, ours, 0)]).contains("without lamports"));
         assert!(refused(vec![account(1, ours, 5), account(1, ours, 6)]).contains("twice"));
         let mut base58 = account(1, ours, 5);
@@ -470,6 +486,10 @@ mod tests {
         let one = json!({"context": {"slot": 7}, "value": [null]});
         assert!(said(accounts(&raw(&one), 2, MOST)).contains("1 accounts for 2 keys"));
         assert_eq!(accounts(&raw(&one), 1, MOST).unwrap().value, [None]);
+    }
+
+    fn of_program(raw: &RawValue, most: usize) -> Claimed<Read<Vec<(Key, Content)>>> {
+        program_accounts(raw, &AI_PRECOMPILES_ID, most)
     }
 
     /// `getProgramAccounts` of one account whose data is packed.
@@ -485,16 +505,16 @@ mod tests {
 
     #[test]
     fn packed_accounts_are_unpacked_within_bounds() {
-        let read = program_accounts(&raw(&packed(&[7; 9], 1)), MOST).unwrap();
+        let read = of_program(&raw(&packed(&[7; 9], 1)), MOST).unwrap();
         assert_eq!(read.value[0].1.data[..], [7; 9]);
         // A kilobyte that says it is eleven megabytes, and many that say they are one.
         let bomb = vec![0; MAX_DATA + 1];
         let answer = packed(&bomb, 1);
         assert!(answer.to_string().len() < 10_000);
-        assert!(said(program_accounts(&raw(&answer), usize::MAX)).contains("more than"));
+        assert!(said(of_program(&raw(&answer), usize::MAX)).contains("more than"));
         let many = raw(&packed(&[0; 200_000], 8));
-        assert_eq!(program_accounts(&many, MOST), Err(Wrong::TooMuch));
-        assert_eq!(program_accounts(&many, 2 * MOST).unwrap().value.len(), 8);
+        assert_eq!(of_program(&many, MOST), Err(Wrong::TooMuch));
+        assert_eq!(of_program(&many, 2 * MOST).unwrap().value.len(), 8);
         // A frame that asks for more memory than any account needs.
         let mut encoder = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
         encoder.window_log(27).unwrap();
@@ -502,10 +522,10 @@ mod tests {
         let mut wide = packed(&[], 1);
         let frame = STANDARD.encode(encoder.finish().unwrap());
         wide["value"][0]["account"]["data"][0] = json!(frame);
-        assert!(said(program_accounts(&raw(&wide), MOST)).contains("can't be unpacked"));
+        assert!(said(of_program(&raw(&wide), MOST)).contains("can't be unpacked"));
         let mut torn = packed(&[7; 900], 1);
         torn["value"][0]["account"]["data"][0] = json!("KLUv/Q==");
-        assert!(said(program_accounts(&raw(&torn), MOST)).contains("can't be unpacked"));
+        assert!(said(of_program(&raw(&torn), MOST)).contains("can't be unpacked"));
         // Nobody reads what accounts of others hold.
         let mut foreign = packed(&bomb, 1)["value"][0]["account"].clone();
         foreign["owner"] = json!(text::<32>(3));
@@ -532,7 +552,7 @@ mod tests {
         #[test]
         fn nonsense_is_refused_and_nothing_else_happens(text in r#"[\[\]{}a-z0-9",:.-]{0,80}"#) {
             if let Ok(raw) = RawValue::from_string(text) {
-                let _ = (block(&raw, 9), accounts(&raw, 1, MOST), program_accounts(&raw, MOST), slots(&raw, 0, 9), hash(&raw), slot(&raw));
+                let _ = (block(&raw, 9), accounts(&raw, 1, MOST), of_program(&raw, MOST), slots(&raw, 0, 9), hash(&raw), slot(&raw));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! All accounts of the program at finality: in one answer, or in parts where one would be too long.
+//! All accounts of the programs at finality: of each in one answer, or in parts where one would be too long.
 //!
 //! An answer shows one block. Parts show several, so a snapshot says between which: what is older than `low` is as it was in
 //! `low`, and what changed up to `high` may be shown as it was before or after. Whoever uses it puts it at `low`, where anything
@@ -7,27 +7,48 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
+use mythic_interface::market::state::{
+    Class, Lease, LeaseDispute, MarketConfig, MarketTreasury, Provider, Request,
+};
 use mythic_interface::state::{
     Case, Config, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes,
 };
+use mythic_interface::{AI_PRECOMPILES_ID, COMPUTE_MARKET_ID};
 
 use super::ask::{Level, Rpc, RpcError, patiently};
 use super::claim::{Content, HEAD, Read};
 use crate::projection::Account;
 use crate::tree::BankId;
 
-/// First bytes of the program's accounts.
-const KINDS: [u8; 10] = [
-    Config::DISCRIMINATOR,
-    Model::DISCRIMINATOR,
-    Validator::DISCRIMINATOR,
-    Vault::DISCRIMINATOR,
-    SpendGrant::DISCRIMINATOR,
-    Job::DISCRIMINATOR,
-    Case::DISCRIMINATOR,
-    Votes::DISCRIMINATOR,
-    Treasury::DISCRIMINATOR,
-    Output::DISCRIMINATOR,
+/// The programs, and the first bytes of their accounts.
+const KINDS: [(Key, &[u8]); 2] = [
+    (
+        AI_PRECOMPILES_ID,
+        &[
+            Config::DISCRIMINATOR,
+            Model::DISCRIMINATOR,
+            Validator::DISCRIMINATOR,
+            Vault::DISCRIMINATOR,
+            SpendGrant::DISCRIMINATOR,
+            Job::DISCRIMINATOR,
+            Case::DISCRIMINATOR,
+            Votes::DISCRIMINATOR,
+            Treasury::DISCRIMINATOR,
+            Output::DISCRIMINATOR,
+        ],
+    ),
+    (
+        COMPUTE_MARKET_ID,
+        &[
+            MarketConfig::DISCRIMINATOR,
+            MarketTreasury::DISCRIMINATOR,
+            Class::DISCRIMINATOR,
+            Provider::DISCRIMINATOR,
+            Request::DISCRIMINATOR,
+            Lease::DISCRIMINATOR,
+            LeaseDispute::DISCRIMINATOR,
+        ],
+    ),
 ];
 
 /// See the module's description.
@@ -39,18 +60,20 @@ pub(super) struct Snapshot {
     pub accounts: Vec<Account>,
 }
 
-/// The program's accounts as they were in finalized blocks that are `least` or newer.
+/// The programs' accounts as they were in finalized blocks that are `least` or newer.
 pub(super) async fn take(rpc: &Rpc, least: u64) -> Result<Snapshot, RpcError> {
     let mut parts = Parts::of(rpc);
-    match rpc.program_accounts(None, false, least).await {
-        Ok(all) => parts.add(all)?,
-        Err(e) if e.is_too_long() => {
-            tracing::info!("asking for the accounts in parts: {e}");
-            for kind in KINDS {
-                kind_of(rpc, kind, least, &mut parts).await?;
+    for (program, kinds) in KINDS {
+        match rpc.program_accounts(&program, None, false, least).await {
+            Ok(all) => parts.add(all)?,
+            Err(e) if e.is_too_long() => {
+                tracing::info!("asking for the accounts in parts: {e}");
+                for kind in kinds {
+                    kind_of(rpc, (&program, *kind), least, &mut parts).await?;
+                }
             }
+            Err(e) => return Err(e),
         }
-        Err(e) => return Err(e),
     }
     let low = patiently(|| rpc.head(parts.low, Level::Finalized))
         .await?
@@ -71,16 +94,21 @@ pub(super) async fn take(rpc: &Rpc, least: u64) -> Result<Snapshot, RpcError> {
     })
 }
 
-/// The accounts of a kind: at once, or one by one if that is too long too.
-async fn kind_of(rpc: &Rpc, kind: u8, least: u64, parts: &mut Parts<'_>) -> Result<(), RpcError> {
-    match patiently(|| rpc.program_accounts(Some(kind), false, least)).await {
+/// The accounts of a program that begin with a byte: at once, or one by one if that is too long too.
+async fn kind_of(
+    rpc: &Rpc,
+    (program, kind): (&Key, u8),
+    least: u64,
+    parts: &mut Parts<'_>,
+) -> Result<(), RpcError> {
+    match patiently(|| rpc.program_accounts(program, Some(kind), false, least)).await {
         Ok(all) => {
             return parts.add(all);
         }
         Err(e) if e.is_too_long() => {}
         Err(e) => return Err(e),
     }
-    let keys = patiently(|| rpc.program_accounts(Some(kind), true, least)).await?;
+    let keys = patiently(|| rpc.program_accounts(program, Some(kind), true, least)).await?;
     let slot = keys.slot;
     let keys: Vec<Key> = keys.value.into_iter().map(|(key, _)| key).collect();
     parts.saw(slot);
@@ -142,5 +170,24 @@ impl<'a> Parts<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::projection::entity_of;
+    use mythic_interface::PROGRAMS;
+
+    #[test]
+    fn every_kind_of_account_of_every_program_is_asked_for() {
+        assert_eq!(KINDS.map(|(program, _)| program), PROGRAMS);
+        for (program, kinds) in KINDS {
+            let is_known = |byte: &u8| entity_of(&program, &[*byte]).is_some();
+            let known: Vec<u8> = (0..=u8::MAX).filter(is_known).collect();
+            let mut asked = kinds.to_vec();
+            asked.sort_unstable();
+            assert_eq!(asked, known);
+        }
     }
 }

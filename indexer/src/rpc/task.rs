@@ -25,12 +25,13 @@ const AHEAD: usize = 4;
 pub(crate) struct Tasks(Vec<JoinHandle<()>>);
 
 impl Tasks {
-    /// Starts what the configuration asks for, from where the tables are; `tracked` are the program's accounts in them.
+    /// Starts what the configuration asks for, from where the tables are; `tracked` are the programs' accounts in them, unless what
+    /// is followed must be looked at anew.
     pub fn start(
         config: &IndexerConfig,
         telemetry: &Telemetry,
         (state, schema): (&State, &str),
-        tracked: HashSet<Key>,
+        tracked: Option<HashSet<Key>>,
     ) -> Result<(Self, mpsc::Receiver<Fed>), IndexerError> {
         let (out, fed) = mpsc::channel(AHEAD);
         let limits = config.rpc_limits();
@@ -53,7 +54,8 @@ impl Tasks {
         let mut tasks = vec![tokio::spawn(healer.serve())];
         if let Some(rpc) = followed {
             let poll = Duration::from_millis(config.rpc_poll_ms);
-            let (root, resume) = (state.tree.root(), resume(state, tracked));
+            let resume = tracked.and_then(|tracked| resume(state, tracked));
+            let root = state.tree.root();
             let follower = Follower::new(rpc, poll, (root, resume), out, telemetry.clone());
             tasks.push(tokio::spawn(follower.follow()));
         }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::state::Key;
 use tokio_postgres::Row;
 
@@ -93,8 +92,7 @@ pub async fn of_banks(
 /// The tables that may hold the newest write of an account before one that is written now: those of its kind, closings and
 /// what can't be read; a row of another kind is older than a closing. Of content that can't be read nobody knows the kind.
 pub fn asked_of(account: &Account) -> u32 {
-    let exists = account.lamports > 0 && account.owner == AI_PRECOMPILES_ID;
-    let kind = entity_of(&account.data).filter(|_| exists);
+    let kind = entity_of(&account.owner, &account.data).filter(|_| account.lamports > 0);
     let asked =
         tables().filter(|entity| !entity.is_account() || kind.is_none_or(|kind| kind == *entity));
     asked.fold(0, |set, entity| set | entity.bit())

@@ -1,6 +1,6 @@
 //! Alarms: raised with what they are about, cleared by what heals them or by an operator, kept as history.
 
-use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::PROGRAMS;
 use mythic_stream::proto::{BaseEnd, Event, Loss, LossReason};
 
 use super::chain::*;
@@ -327,7 +327,7 @@ async fn start_up_accounts_with_holes_are_an_alarm_until_others_are_used() {
     chain.bank(1, 0, (0, 0), &[write(2, vault(1, 100))]);
     chain.root(1, 0);
     drop(chain);
-    let mut chain = Chain::begin(spool.path(), 2, &[AI_PRECOMPILES_ID]);
+    let mut chain = Chain::begin(spool.path(), 2, &PROGRAMS);
     chain.update(1, 0, 0, &write(2, vault(1, 100)), true);
     chain.push(Event::BaseEnd(BaseEnd { slot: 1, count: 2 }));
     chain.bank(2, 0, (1, 0), &[]);

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::PROGRAMS;
 use mythic_stream::proto::{BaseEnd, Event, LossReason};
 use mythic_stream::spool::{Reader, ReaderConfig, WriterConfig};
 use tokio_util::sync::CancellationToken;
@@ -182,7 +182,7 @@ async fn an_older_dump_that_is_restored_shows_a_gap_where_the_spool_has_moved_on
     let spool = tempfile::tempdir().unwrap();
     let mut small = WriterConfig::new(spool.path());
     small.segment_bytes = 4 << 10;
-    let mut chain = Chain::within(small, 1, &[AI_PRECOMPILES_ID]);
+    let mut chain = Chain::within(small, 1, &PROGRAMS);
     chain.push(Event::BaseEnd(BaseEnd::default()));
     let server = postgres::shared();
     let dumped = Database::on(server.clone(), "dumped").await;

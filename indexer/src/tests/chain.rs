@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use bytemuck::Zeroable;
-use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::le::Text;
 use mythic_interface::params::Params;
 use mythic_interface::state::{Header, Job, VERSION, Validator, Vault};
+use mythic_interface::{AI_PRECOMPILES_ID, PROGRAMS};
 use mythic_stream::digest::{BankDigest, filter_hash};
 use mythic_stream::proto::{
     AccountUpdate, BaseEnd, Call, Event, SlotSeal, SlotStatus, SlotUpdate, Start, TransactionSeal,
@@ -151,7 +151,7 @@ pub struct Chain {
 impl Chain {
     /// Opens a run, with startup accounts that end at `base_slot`.
     pub fn start(dir: &Path, run: u8, base_slot: u64, base: &[Write]) -> Self {
-        let mut chain = Self::begin(dir, run, &[AI_PRECOMPILES_ID]);
+        let mut chain = Self::begin(dir, run, &PROGRAMS);
         for write in base {
             chain.update(base_slot, 0, 0, write, true);
         }

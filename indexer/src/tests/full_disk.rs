@@ -12,7 +12,7 @@ use agave_geyser_plugin_interface::geyser_plugin_interface::{
     ReplicaBlockInfoVersions, SlotStatus,
 };
 use mythic_geyser_plugin::Plugin;
-use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::{AI_PRECOMPILES_ID, PROGRAMS};
 use mythic_stream::proto::{Event, LossReason};
 use mythic_stream::spool::{Mark, Reader, ReaderConfig};
 use solana_signature::Signature;
@@ -70,11 +70,12 @@ impl Validator {
         drop(free);
         // The configuration is on the other disk.
         let config = tempfile::NamedTempFile::new().unwrap();
-        let owner = bs58::encode(AI_PRECOMPILES_ID).into_string();
+        let owners = PROGRAMS.map(|program| format!("'{}'", bs58::encode(program).into_string()));
+        let owners = owners.join(", ");
         let spool = disk.join("spool");
         std::fs::write(
             config.path(),
-            format!("{{ spool_dir: {spool:?}, owners: ['{owner}'], genesis_hash: '{}', metrics_addr: '{metrics}', spool_max_bytes: 1073741824 }}", bs58::encode(super::chain::GENESIS).into_string()),
+            format!("{{ spool_dir: {spool:?}, owners: [{owners}], genesis_hash: '{}', metrics_addr: '{metrics}', spool_max_bytes: 1073741824 }}", bs58::encode(super::chain::GENESIS).into_string()),
         )
         .unwrap();
         let mut plugin = Plugin::default();

@@ -141,7 +141,13 @@ async fn an_update_that_changes_nothing_is_archived_and_nothing_more() {
     assert_eq!(
         db.texts("SELECT slot, topic FROM feed.event WHERE op = 'add' ORDER BY seq")
             .await,
-        ["(1,jobs)", "(3,network)", "(5,jobs)", "(6,jobs)"]
+        ["(1,jobs)", "(3,network)"]
+    );
+    // What is only sent away or to it is a row, and told to nobody.
+    assert_eq!(
+        db.texts("SELECT slot, lamports FROM projection_1.job_overlay ORDER BY 1")
+            .await,
+        ["(6,999999)"]
     );
     assert_eq!(
         db.texts("SELECT sum(updates) FROM archive.account").await,

@@ -12,6 +12,7 @@ mod gaps;
 mod hostile;
 mod kafka;
 mod live;
+mod market;
 mod postgres;
 mod producers;
 mod real;

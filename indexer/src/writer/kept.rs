@@ -14,7 +14,7 @@ use mythic_interface::state::Key;
 const REMEMBERED: usize = 1 << 20;
 
 /// A table with a row for each rooted bank that wrote an account: the account's table, the history's, what it keeps.
-const HISTORIES: [(Entity, &str, &[&str]); 4] = [
+const HISTORIES: [(Entity, &str, &[&str]); 7] = [
     (
         Entity::Model,
         "model_price",
@@ -42,6 +42,49 @@ const HISTORIES: [(Entity, &str, &[&str]); 4] = [
             "owed_burn",
             "earned",
             "slashed",
+        ],
+    ),
+    (
+        Entity::Provider,
+        "provider_balance",
+        &[
+            "stake_lamports",
+            "activating_lamports",
+            "unbonding_lamports",
+            "claimable_lamports",
+            "owed_foundation_lamports",
+            "owed_burn_lamports",
+            "earned_lamports",
+            "withdrawn_lamports",
+            "slashed_lamports",
+            "unserved_lamports",
+            "proved",
+            "missed",
+        ],
+    ),
+    (
+        Entity::Lease,
+        "lease_balance",
+        &[
+            "deposited_lamports",
+            "compensated_lamports",
+            "escrow_lamports",
+            "pending_lamports",
+            "tenant_due_lamports",
+            "paid_lamports",
+            "foundation_lamports",
+            "burned_lamports",
+            "refunded_lamports",
+            "slashed_lamports",
+        ],
+    ),
+    (
+        Entity::MarketTreasury,
+        "market_treasury_balance",
+        &[
+            "balance_lamports",
+            "withdrawn_lamports",
+            "received_lamports",
         ],
     ),
 ];

@@ -40,7 +40,7 @@ use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::servable::{self, Servable, ServableError};
 use scheduler::{Limits, Refusal, Request, Scheduler};
-use shared::Shared;
+use shared::{Gate, Shared};
 use worker::{Job, Worker};
 
 pub use config::{EngineConfig, Lab};
@@ -113,6 +113,15 @@ pub struct EngineStats {
     pub weights_bytes: u64,
 }
 
+/// Keeps an engine from beginning a pass, until it is dropped.
+pub struct Hold(Arc<Shared>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.gate.release();
+    }
+}
+
 /// What never changes.
 struct Facts {
     formatter: Arc<PromptFormatter>,
@@ -179,6 +188,7 @@ impl Engine {
                 pages,
             })),
             counters: Mutex::default(),
+            gate: Gate::default(),
         });
         let (jobs, inbox) = std_mpsc::channel();
         let worker = Worker::new(model, pool, formatter, shared.clone(), inbox);
@@ -279,6 +289,12 @@ impl Engine {
         let (reply, receiver) = oneshot::channel();
         self.submit(scheduled, |id| Job::check(id, claimed.to_vec(), reply))?;
         receiver.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Lets no pass begin until what is returned is dropped; one that is under way ends. Answers wait meanwhile.
+    pub fn hold(&self) -> Hold {
+        self.shared.gate.hold();
+        Hold(self.shared.clone())
     }
 
     /// Numbers for pages and metrics.

@@ -1,6 +1,6 @@
 //! What the worker and the handles of an engine share.
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::scheduler::Scheduler;
 
@@ -17,4 +17,61 @@ pub struct Counters {
 pub struct Shared {
     pub scheduler: Mutex<Scheduler>,
     pub counters: Mutex<Counters>,
+    pub gate: Gate,
+}
+
+/// Stands before each pass; closed while somebody holds it.
+#[derive(Default)]
+pub struct Gate {
+    held: Mutex<usize>,
+    open: Condvar,
+}
+
+impl Gate {
+    /// Returns once nobody holds it.
+    pub fn pass(&self) {
+        let mut held = self.held.lock();
+        while *held > 0 {
+            self.open.wait(&mut held);
+        }
+    }
+
+    pub fn hold(&self) {
+        *self.held.lock() += 1;
+    }
+
+    pub fn release(&self) {
+        *self.held.lock() -= 1;
+        self.open.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, mpsc},
+        time::Duration,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_gate_opens_once_nobody_holds_it() {
+        let gate = Arc::new(Gate::default());
+        gate.pass();
+        gate.hold();
+        gate.hold();
+        let (told, passed) = mpsc::channel();
+        let waits = gate.clone();
+        let thread = std::thread::spawn(move || {
+            waits.pass();
+            told.send(()).unwrap();
+        });
+        gate.release();
+        let early = passed.recv_timeout(Duration::from_millis(50));
+        assert!(early.is_err(), "one holds it still");
+        gate.release();
+        passed.recv_timeout(Duration::from_secs(60)).unwrap();
+        thread.join().unwrap();
+    }
 }

@@ -318,6 +318,7 @@ impl Worker {
                     Err(_) => return,
                 };
             }
+            self.shared.gate.pass();
             self.prepare();
             if !self.pass.rows.is_empty() {
                 self.compute();

@@ -68,6 +68,10 @@ pub mod purpose {
     pub fn spec(request: &Pubkey) -> String {
         format!("spec:{request}")
     }
+    /// The values of a container's environment, for the provider that is to run it.
+    pub fn environment(lease: &Pubkey) -> String {
+        format!("environment:{lease}")
+    }
     /// The evidence of a job, for one of its own people: owner, requester, canceller.
     pub fn evidence(job: &Pubkey) -> String {
         format!("evidence:{job}")

@@ -53,6 +53,8 @@ pub mod domain {
     pub const LEASE_ACCESS: &[u8] = b"mythic/lease-access/v1";
     /// The key with which a tenant uses an endpoint.
     pub const LEASE_KEY: &[u8] = b"mythic/lease-key/v1";
+    /// A value of a container's environment, under its salt.
+    pub const LEASE_ENVIRONMENT: &[u8] = b"mythic/lease-environment/v1";
     /// What a provider signs about an answer.
     pub const LEASE_RECEIPT: &[u8] = b"mythic/lease-receipt/v1";
     /// The seed of a round of a proof of throughput.
@@ -170,6 +172,14 @@ pub fn access_hash(access: &[u8]) -> Hash {
 /// Names the key with which a tenant uses an endpoint. Keys are random and long, so that this gives none away.
 pub fn lease_key_hash(key: &[u8]) -> Hash {
     sha256(&[domain::LEASE_KEY, key])
+}
+
+/// Commits a spec to a value of a container's environment: whoever reads the spec can't guess it without the salt, which only the provider
+/// is told.
+pub fn environment_hash(salt: &[u8; 16], name: &str, value: &str) -> Hash {
+    let len = (name.len() as u64).to_le_bytes();
+    let (name, value) = (name.as_bytes(), value.as_bytes());
+    sha256(&[domain::LEASE_ENVIRONMENT, salt, &len, name, value])
 }
 
 /// The seed of a job's sampling: the requester picks `user_seed`, the job's address makes it one

@@ -57,6 +57,9 @@ pub const COMPUTE_MARKET_ID: [u8; 32] = [
     222, 130, 173, 232, 189, 25, 52, 220, 121, 0, 0, 0,
 ];
 
+/// Both programs: whose accounts an index takes, and so what a plugin follows.
+pub const PROGRAMS: [[u8; 32]; 2] = [AI_PRECOMPILES_ID, COMPUTE_MARKET_ID];
+
 /// The incinerator, `1nc1nerator11111111111111111111111111111111`: the runtime destroys what it holds
 /// at the end of each slot.
 pub const INCINERATOR: [u8; 32] = [

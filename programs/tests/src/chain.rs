@@ -99,10 +99,17 @@ impl Refusal {
 pub struct Chain {
     svm: LiteSVM,
     program: Program,
-    /// Seconds by which its clock is ahead.
-    ahead: u64,
+    /// Seconds by which its clock is ahead of its slots, or behind.
+    ahead: i64,
     donated: BTreeSet<Key>,
     skipped: BTreeSet<u64>,
+    /// Slots from which it is another fork, and that fork's name.
+    forks: BTreeMap<u64, u64>,
+}
+
+/// Second of a slot (Unix), where the clock goes with them.
+fn second_of(slot: u64) -> i64 {
+    (GENESIS_SECOND + slot * SLOT_MS / 1_000) as i64
 }
 
 /// Hash of a slot on the tests' chain.
@@ -157,6 +164,7 @@ impl Chain {
             ahead: 0,
             donated: BTreeSet::new(),
             skipped: BTreeSet::new(),
+            forks: BTreeMap::new(),
         };
         chain.deploy_at(program.id);
         chain.set_upgrade_authority(Some(key("upgrade_authority")));
@@ -228,21 +236,28 @@ impl Chain {
 
     /// Lets the clock run ahead of the slots by some seconds more.
     pub fn wait(&mut self, seconds: u64) {
-        self.ahead += seconds;
+        self.ahead += seconds as i64;
         self.warp_to(self.slot());
+    }
+
+    /// Goes on by some slots while the clock stands still.
+    pub fn hold(&mut self, slots: u64) {
+        let slot = self.slot() + slots;
+        self.ahead = self.second() as i64 - second_of(slot);
+        self.warp_to(slot);
     }
 
     /// Goes to a slot, and to its second. The runtime keeps the hashes of the last 512 slots that were not skipped.
     pub fn warp_to(&mut self, slot: u64) {
         self.svm.warp_to_slot(slot);
         let mut clock = self.svm.get_sysvar::<Clock>();
-        clock.unix_timestamp = (GENESIS_SECOND + slot * SLOT_MS / 1_000 + self.ahead) as i64;
+        clock.unix_timestamp = second_of(slot) + self.ahead;
         self.svm.set_sysvar(&clock);
         let hashes: Vec<(u64, Hash)> = (0..slot)
             .rev()
             .filter(|slot| !self.skipped.contains(slot))
             .take(512)
-            .map(|slot| (slot, Hash::new_from_array(slot_hash(slot))))
+            .map(|slot| (slot, Hash::new_from_array(self.hash_of(slot))))
             .collect();
         self.svm.set_sysvar(&SlotHashes::new(&hashes));
     }
@@ -253,12 +268,25 @@ impl Chain {
         self.warp_to(self.slot());
     }
 
+    /// From a slot on this is another fork: its slots have other hashes.
+    pub fn fork_from(&mut self, slot: u64, name: u64) {
+        self.forks.insert(slot, name);
+    }
+
+    /// Hash of a slot on this fork.
+    fn hash_of(&self, slot: u64) -> [u8; 32] {
+        match self.forks.range(..=slot).next_back() {
+            Some((_, fork)) => sha256(&[b"slot hash", &slot.to_le_bytes(), &fork.to_le_bytes()]),
+            None => slot_hash(slot),
+        }
+    }
+
     /// The first slot from one on that was not skipped, and its hash.
     pub fn first_from(&self, slot: u64) -> (u64, [u8; 32]) {
         let first = (slot..)
             .find(|slot| !self.skipped.contains(slot))
             .expect("some");
-        (first, slot_hash(first))
+        (first, self.hash_of(first))
     }
 
     /// Goes on by `slots`.
@@ -293,7 +321,8 @@ impl Chain {
         self.svm.minimum_balance_for_rent_exemption(len)
     }
 
-    fn state(&self) -> State {
+    /// The program's world as it is.
+    pub fn state(&self) -> State {
         let accounts: BTreeMap<Key, Stored> = self
             .svm
             .get_program_accounts(&Pubkey::from(self.program.id))

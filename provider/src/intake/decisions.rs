@@ -56,12 +56,22 @@ impl Decisions {
 
     /// The request is promised a lease.
     pub(super) fn take(&self, request: Pubkey) {
-        self.set(request, Decision::Taken, (0, None), Instant::now());
+        self.take_at(request, Instant::now());
+    }
+
+    /// [`Self::take`] at some time.
+    pub fn take_at(&self, request: Pubkey, now: Instant) {
+        self.set(request, Decision::Taken, (0, None), now);
     }
 
     /// The request is not taken; whether it is looked at again follows from why, and from how often its source was silent. Whether it
     /// was not declined for this before.
     pub(super) fn decline(&self, request: Pubkey, decline: &Decline) -> bool {
+        self.decline_at(request, decline, Instant::now())
+    }
+
+    /// [`Self::decline`] at some time.
+    pub fn decline_at(&self, request: Pubkey, decline: &Decline, now: Instant) -> bool {
         let silent = matches!(decline, Decline::Source(SourceError::Fetch(_)));
         let (had, before) = self.before(&request);
         let fetches = had.saturating_add(silent.into());
@@ -70,7 +80,7 @@ impl Decisions {
             again: decline.is_passing() && fetches < FETCHES,
         };
         let word = Some(decline.word());
-        self.set(request, decision, (fetches, word), Instant::now());
+        self.set(request, decision, (fetches, word), now);
         word != before
     }
 
@@ -102,7 +112,8 @@ impl Decisions {
         self.begin_at(request, Instant::now())
     }
 
-    fn begin_at(&self, request: Pubkey, now: Instant) -> bool {
+    /// [`Self::begin`] at some time.
+    pub fn begin_at(&self, request: Pubkey, now: Instant) -> bool {
         let due = self.is_due(&request, now);
         if due {
             let before = self.before(&request);
@@ -112,7 +123,7 @@ impl Decisions {
     }
 
     /// Whether a request is to be read: it is new, or was declined for a while that is over.
-    pub(super) fn is_due(&self, request: &Pubkey, now: Instant) -> bool {
+    pub fn is_due(&self, request: &Pubkey, now: Instant) -> bool {
         match self.0.lock().get(request) {
             None => true,
             Some(made) => match made.decision {
@@ -124,7 +135,11 @@ impl Decisions {
 
     /// Forgets what nobody asks for: requests that are not open any more, after a while.
     pub(super) fn keep(&self, open: &[Pubkey]) {
-        let now = Instant::now();
+        self.keep_at(open, Instant::now());
+    }
+
+    /// [`Self::keep`] at some time.
+    pub fn keep_at(&self, open: &[Pubkey], now: Instant) {
         let mut all = self.0.lock();
         let full = all.len() > MOST;
         all.retain(|request, made| {
@@ -152,8 +167,11 @@ mod tests {
         assert!(!decisions.decline(key, &Decline::NoUnits), "it is none");
         assert!(decisions.decline(key, &Decline::Container));
         assert!(!decisions.begin_at(key, Instant::now() + 10 * AGAIN));
-        decisions.keep(&[]);
+        let now = Instant::now();
+        decisions.keep_at(&[], now);
         assert!(decisions.of(&key).is_some(), "it is told for a while");
+        decisions.keep_at(&[], now + TOLD);
+        assert_eq!(decisions.of(&key), None);
     }
 
     #[test]

@@ -20,8 +20,18 @@ const LEAST_SLOTS: u64 = 10;
 pub enum Decline {
     #[error("it is meant for another provider")]
     Others,
-    #[error("container leases are not served by this version: endpoints only")]
+    #[error("containers are not leased out here: endpoints only")]
     Container,
+    #[error("it asks for {0}")]
+    Resources(String),
+    #[error("no container can be made of its image here: {0}")]
+    Image(String),
+    #[error("the values of its environment were not told yet")]
+    Environment,
+    #[error("all ports or networks for containers are taken")]
+    Ports,
+    #[error("the containers here can't be looked at: {0}")]
+    Runtime(String),
     #[error("its model is none of those that this provider has")]
     Model,
     #[error("it wants another region")]
@@ -42,6 +52,10 @@ pub enum Decline {
     Funds,
     #[error("this machine has too little memory left: {0}")]
     Memory(String),
+    #[error(
+        "this machine's disk has room for {left} MiB more of containers, and it asks for {asked}"
+    )]
+    Disk { asked: u32, left: u64 },
     #[error("no unit is free")]
     NoUnits,
     #[error("this provider is jailed")]
@@ -52,6 +66,12 @@ pub enum Decline {
     Late,
     #[error("it wants more answers at once than {0}, all that its units make")]
     Concurrent(usize),
+    #[error("it wants at least {asked} tokens a second, and this provider promises at most {most}")]
+    Floor { asked: u32, most: u32 },
+    #[error("it wants at least {0} tokens a second, and this provider has not measured its own")]
+    Unmeasured(u32),
+    #[error("this provider looks first after the leases that it has")]
+    Lost,
     #[error("another lease here has the same key: make a new one")]
     KeyInUse,
     #[error(transparent)]
@@ -70,6 +90,11 @@ impl Decline {
         match self {
             Self::Others => "others",
             Self::Container => "container",
+            Self::Resources(_) => "resources",
+            Self::Image(_) => "image",
+            Self::Environment => "environment",
+            Self::Ports => "ports",
+            Self::Runtime(_) => "runtime",
             Self::Model => "model",
             Self::Region => "region",
             Self::Isolation => "isolation",
@@ -80,11 +105,15 @@ impl Decline {
             Self::Tenant(_) => "tenant",
             Self::Funds => "funds",
             Self::Memory(_) => "memory",
+            Self::Disk { .. } => "disk",
             Self::NoUnits => "no_units",
             Self::Jailed => "jailed",
             Self::EpochPrice => "epoch_price",
             Self::Late => "late",
             Self::Concurrent(_) => "concurrent",
+            Self::Floor { .. } => "floor",
+            Self::Unmeasured(_) => "unmeasured",
+            Self::Lost => "lost",
             Self::KeyInUse => "key_in_use",
             Self::Source(_) => "source",
             Self::Spec(_) => "spec",
@@ -97,13 +126,18 @@ impl Decline {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::NoUnits
+            | Self::Environment
+            | Self::Ports
+            | Self::Runtime(_)
             | Self::Jailed
             | Self::Stake
             | Self::Tenant(_)
             | Self::Funds
             | Self::Memory(_)
+            | Self::Disk { .. }
             | Self::Chain(_)
             | Self::Journal(_)
+            | Self::Lost
             | Self::KeyInUse => true,
             Self::Source(error) => error.is_transient(),
             _ => false,
@@ -313,6 +347,7 @@ mod tests {
     #[test]
     fn what_passes_is_looked_at_again() {
         assert!(Decline::NoUnits.is_passing() && Decline::Jailed.is_passing());
+        assert!(Decline::Lost.is_passing() && Decline::Runtime(String::new()).is_passing());
         assert!(Decline::Funds.is_passing() && Decline::Tenant(1).is_passing());
         assert!(Decline::Source(SourceError::NotHere).is_passing());
         assert!(!Decline::Source(SourceError::Url(String::new())).is_passing());

@@ -1,9 +1,13 @@
 //! Requests of capacity: found, weighed ([`fit`]), read, promised.
 //!
+//! - [`container`]: what is promised of a container
 //! - [`decisions`]: what became of each here, for its tenant; [`places`]: how many are fetched from strangers at once
+//! - [`mend`]: leases whose promise is lost
 
+pub mod container;
 pub mod decisions;
 pub mod fit;
+mod mend;
 pub mod places;
 
 use std::{
@@ -15,6 +19,7 @@ use anyhow::Result;
 use mythic_client::{Commitment, Filter, market};
 use mythic_engine::memory;
 use mythic_interface::{
+    hash::Hash,
     market::state::{LeaseKind, Request, RequestStatus},
     state::Model,
 };
@@ -26,9 +31,11 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     access::Access,
-    journal::Promise,
+    container::ssh::session::MEMORY_MIB,
+    journal::{Contained, Promise},
     lease::task::{self, Care, Shared},
     source::{self, Asker},
+    spec::{Document, SpecError},
 };
 use decisions::Decisions;
 use fit::Decline;
@@ -51,6 +58,16 @@ pub struct Intake {
     own: Arc<Semaphore>,
     /// Promises are made one after the other: each looks at what the ones before left.
     one: Arc<Mutex<()>>,
+}
+
+/// What a request's tenant is promised, and what that needs.
+struct Wish {
+    lease: Pubkey,
+    promise: Promise,
+    /// Memory that it takes.
+    plan: memory::Plan,
+    /// Tokens a second.
+    floor: Option<u32>,
 }
 
 /// Begins with another one each turn.
@@ -114,9 +131,12 @@ impl Intake {
         let names: Vec<String> = names.map(source::name).collect();
         ctx.shelf.keep(&names, Instant::now());
         rotate(&mut open, turn);
+        // The key of a lost lease is not known: nobody else may come to have the same.
+        let clear = self.shared.lost.is_clear();
         for (address, request) in open {
             // What can't be had at all is not even fetched.
-            match fit::fits(&request, &ctx.provider(), ctx.slot()) {
+            let fits = fit::fits(&request, &ctx.provider(), ctx.slot());
+            match fits.and_then(|()| clear.then_some(()).ok_or(Decline::Lost)) {
                 Err(Decline::Others) => continue,
                 Err(decline) => {
                     self.decline(address, &decline);
@@ -175,16 +195,27 @@ impl Intake {
 
     /// Reads what the tenant wants and promises to give it.
     async fn promise(&self, address: &Pubkey, request: &Request) -> Result<(), Decline> {
-        let (ctx, terms) = (&self.shared.ctx, &request.terms);
-        if terms.kind != LeaseKind::Endpoint as u8 {
-            return Err(Decline::Container);
+        let wish = self.read(address, request).await?;
+        let ctx = &self.shared.ctx;
+        ctx.check_floor(&wish.promise.weights, wish.floor)?;
+        let (lease, tenant) = (wish.lease, Pubkey::new_from_array(request.terms.tenant));
+        self.keep(request, wish).await?;
+        // The journal has them now.
+        ctx.environments.forget(&lease, &tenant);
+        Ok(())
+    }
+
+    /// Reads what the tenant wants.
+    async fn read(&self, address: &Pubkey, request: &Request) -> Result<Wish, Decline> {
+        match request.terms.kind == LeaseKind::Endpoint as u8 {
+            true => self.read_endpoint(address, request).await,
+            false => self.read_container(address, request).await,
         }
-        let model = Pubkey::new_from_array(terms.model);
-        let read = ctx.chain.account::<Model>(&model);
-        let unknown = |error: mythic_client::ClientError| Decline::Chain(error.to_string());
-        let (_, model) = read.await.map_err(unknown)?.ok_or(Decline::Model)?;
-        let local = ctx.models.iter().find(|local| local.is(&model));
-        let local = local.ok_or(Decline::Model)?;
+    }
+
+    /// The spec of a request.
+    async fn spec(&self, address: &Pubkey, request: &Request) -> Result<Document, Decline> {
+        let (ctx, terms) = (&self.shared.ctx, &request.terms);
         let asker = Asker {
             origin: &ctx.origin,
             shelf: &ctx.shelf,
@@ -192,12 +223,85 @@ impl Intake {
             allow_loopback: ctx.config.allow_loopback,
         };
         let source = terms.spec_source.as_str();
-        let document = asker.spec(address, source, &terms.spec_hash).await?;
-        let spec = document.endpoint()?;
+        Ok(asker.spec(address, source, &terms.spec_hash).await?)
+    }
+
+    async fn read_container(&self, address: &Pubkey, request: &Request) -> Result<Wish, Decline> {
+        let (ctx, terms) = (&self.shared.ctx, &request.terms);
+        let runtime = self.shared.containers.runtime();
+        let runtime = runtime.ok_or(Decline::Container)?;
+        let spec = self.spec(address, request).await?.container()?;
+        let config = &ctx.config.containers;
+        if let Some(excess) = container::excess(&spec, config, terms.units) {
+            return Err(Decline::Resources(excess));
+        }
+        let (lease, tenant) = (
+            market::address::lease(address),
+            Pubkey::new_from_array(terms.tenant),
+        );
+        let told = ctx.environments.of(&lease, &tenant);
+        if told.is_none() && !spec.environment.is_empty() {
+            return Err(Decline::Environment);
+        }
+        let environment = spec.unseal(&told.unwrap_or_default());
+        let environment = environment.map_err(SpecError::from)?;
+        // Who promises what can't be started pays for that.
+        let ready = runtime.ready(&spec, &environment).await;
+        ready.map_err(Decline::Image)?;
+        let memory = u64::from(spec.memory_mib) << 20;
+        let (seed, count): (Hash, usize) = (rand::random(), 1 + spec.ports.len());
+        let mut taken = self.shared.desk.taken();
+        // A container without a promise keeps its network until it is removed.
+        let here = runtime.list().await;
+        let here = here.map_err(|error| Decline::Runtime(format!("{error:#}")))?;
+        taken.1.extend(here.iter().filter_map(|one| one.place));
+        let places = container::places(config, count, &taken).ok_or(Decline::Ports)?;
+        let contained = container::contained(spec, environment, places, &seed);
+        let host = ctx.config.containers_host().unwrap_or_default();
+        let named = (lease.to_string(), host, ctx.operator.pubkey().to_string());
+        let access = container::access(&contained, &seed, named);
+        let promise = Promise {
+            request: address.to_string(),
+            deadline_slot: request.deadline_slot.get(),
+            tenant: tenant.to_string(),
+            units: terms.units,
+            weights: String::new(),
+            model: String::new(),
+            key_hash: String::new(),
+            max_concurrent: 0,
+            access: serde_json::to_string(&access).unwrap_or_default(),
+            container: Some(contained),
+        };
+        // Beside what it may use, a proof of its units is made, and its sessions take memory that is not its own.
+        let proof = ctx.proof_bytes.saturating_mul(terms.units.into());
+        let sessions = (config.sessions as u64 * MEMORY_MIB) << 20;
+        let plan = memory::Plan {
+            weights: 0,
+            pool: memory,
+            scratch: proof.saturating_add(sessions),
+        };
+        Ok(Wish {
+            lease,
+            promise,
+            plan,
+            floor: None,
+        })
+    }
+
+    async fn read_endpoint(&self, address: &Pubkey, request: &Request) -> Result<Wish, Decline> {
+        let (ctx, terms) = (&self.shared.ctx, &request.terms);
+        let model = Pubkey::new_from_array(terms.model);
+        let read = ctx.chain.account::<Model>(&model);
+        let unknown = |error: mythic_client::ClientError| Decline::Chain(error.to_string());
+        let (_, model) = read.await.map_err(unknown)?.ok_or(Decline::Model)?;
+        let local = ctx.models.iter().find(|local| local.is(&model));
+        let local = local.ok_or(Decline::Model)?;
+        let spec = self.spec(address, request).await?.endpoint()?;
         let most = ctx.config.max_concurrent * usize::from(terms.units);
         if spec.max_concurrent > most {
             return Err(Decline::Concurrent(most));
         }
+        let floor = spec.min_tokens_per_second;
         let lease = market::address::lease(address);
         let model = model_id(model.name.as_str(), &model.identity);
         let access = Access {
@@ -206,6 +310,7 @@ impl Intake {
             model: model.clone(),
             max_concurrent: spec.max_concurrent,
             operator: ctx.operator.pubkey().to_string(),
+            min_tokens_per_second: floor,
         };
         let promise = Promise {
             request: address.to_string(),
@@ -217,23 +322,46 @@ impl Intake {
             key_hash: spec.key_hash.to_ascii_lowercase(),
             max_concurrent: spec.max_concurrent,
             access: serde_json::to_string(&access).unwrap_or_default(),
+            container: None,
         };
         let weights = std::fs::metadata(&local.path).map_or(0, |file| file.len());
-        self.keep(request, (lease, promise), weights).await
+        let plan = memory::Plan {
+            weights,
+            pool: ctx.config.kv_bytes.saturating_mul(terms.units.into()),
+            scratch: 0,
+        };
+        Ok(Wish {
+            lease,
+            promise,
+            plan,
+            floor,
+        })
     }
 
     /// Writes a promise and takes its lease into care, if all that it needs is left.
-    async fn keep(
-        &self,
-        request: &Request,
-        (lease, promise): (Pubkey, Promise),
-        weights: u64,
-    ) -> Result<(), Decline> {
+    async fn keep(&self, request: &Request, wish: Wish) -> Result<(), Decline> {
         let (ctx, desk) = (&self.shared.ctx, &self.shared.desk);
+        let Wish {
+            lease,
+            promise,
+            mut plan,
+            ..
+        } = wish;
         let _one = self.one.lock().await;
         if desk.has(&lease) {
             return Ok(());
         }
+        // An image may have taken long.
+        fit::fits(request, &ctx.provider(), ctx.slot())?;
+        if let Some(contained) = &promise.container {
+            // Another one may have been promised them meanwhile.
+            if container::is_taken(contained, &desk.taken()) {
+                return Err(Decline::Ports);
+            }
+            self.check_disk(contained)?;
+        }
+        // What containers in care may come to use is as good as used.
+        plan.pool = plan.pool.saturating_add(desk.memory_mib() << 20);
         if desk.has_key(&promise.key_hash) {
             return Err(Decline::KeyInUse);
         }
@@ -244,13 +372,16 @@ impl Intake {
         if own >= most {
             return Err(Decline::Tenant(own));
         }
-        let plan = memory::Plan {
-            weights,
-            pool: ctx.config.kv_bytes.saturating_mul(promise.units.into()),
-            scratch: 0,
-        };
-        plan.check()
-            .map_err(|error| Decline::Memory(error.to_string()))?;
+        plan.check().map_err(|error| {
+            Decline::Memory(match &promise.container {
+                Some(_) => format!(
+                    "all containers here, its sessions and a proof may need {} MiB, and {} MiB are available",
+                    (plan.pool + plan.scratch) >> 20,
+                    error.available >> 20
+                ),
+                None => error.to_string(),
+            })
+        })?;
         let unknown = |error: mythic_client::ClientError| Decline::Chain(error.to_string());
         let balance = ctx.read_balance().await.map_err(unknown)?;
         let promised = desk.promised(Instant::now());
@@ -259,6 +390,19 @@ impl Intake {
         kept.map_err(|error| Decline::Journal(error.to_string()))?;
         self.begin(lease, promise);
         Ok(())
+    }
+
+    /// Whether the machine has room for one more disk, whatever the others come to hold.
+    fn check_disk(&self, contained: &Contained) -> Result<(), Decline> {
+        let runtime = self.shared.containers.runtime();
+        let runtime = runtime.ok_or(Decline::Container)?;
+        let left = runtime.room(&self.shared.desk.disks());
+        let left = left.map_err(|error| Decline::Runtime(format!("{error:#}")))?;
+        let asked = contained.spec.disk_mib;
+        match u64::from(asked) <= left {
+            true => Ok(()),
+            false => Err(Decline::Disk { asked, left }),
+        }
     }
 
     /// Takes a lease into care; one that is in care already stays there.

@@ -1,11 +1,12 @@
 //! The leases in care: where whoever reads the chain reaches their tasks.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use mythic_interface::market::state::LeaseStatus;
 use parking_lot::RwLock;
 use solana_pubkey::Pubkey;
 use tokio::sync::mpsc;
@@ -43,6 +44,16 @@ pub struct Promised {
 impl Desk {
     /// A place for a lease; what its task receives. `None` if it has one.
     pub fn enter(&self, lease: Pubkey, promise: Arc<Promise>) -> Option<mpsc::Receiver<Event>> {
+        self.enter_at(lease, promise, Instant::now())
+    }
+
+    /// [`Self::enter`] at some time.
+    pub fn enter_at(
+        &self,
+        lease: Pubkey,
+        promise: Arc<Promise>,
+        since: Instant,
+    ) -> Option<mpsc::Receiver<Event>> {
         let (events, received) = mpsc::channel(WAITING);
         let mut all = self.0.write();
         if all.contains_key(&lease) {
@@ -51,7 +62,7 @@ impl Desk {
         let place = Place {
             events,
             promise,
-            since: Instant::now(),
+            since,
             seen: false,
             standing: Standing::default(),
         };
@@ -118,6 +129,13 @@ impl Desk {
         self.0.read().contains_key(lease)
     }
 
+    /// Whether a lease in care was promised a container.
+    pub fn has_container(&self, lease: &Pubkey) -> bool {
+        let all = self.0.read();
+        let place = all.get(lease);
+        place.is_some_and(|place| place.promise.container.is_some())
+    }
+
     /// The leases in care.
     pub fn leases(&self) -> Vec<Pubkey> {
         self.0.read().keys().copied().collect()
@@ -126,20 +144,105 @@ impl Desk {
     /// Whether a lease in care has this key.
     pub fn has_key(&self, key_hash: &str) -> bool {
         let all = self.0.read();
-        all.values()
-            .any(|place| place.promise.key_hash.eq_ignore_ascii_case(key_hash))
+        let is_same = |own: &str| !own.is_empty() && own.eq_ignore_ascii_case(key_hash);
+        all.values().any(|place| is_same(&place.promise.key_hash))
+    }
+
+    /// Ports of this machine and numbers of networks that leases in care have.
+    pub fn taken(&self) -> (HashSet<u16>, HashSet<u16>) {
+        let all = self.0.read();
+        let contained = all
+            .values()
+            .filter_map(|place| place.promise.container.as_ref());
+        let (mut ports, mut places) = (HashSet::new(), HashSet::new());
+        for one in contained {
+            ports.extend(&one.ports);
+            places.insert(one.place);
+        }
+        (ports, places)
+    }
+
+    /// MiB that the containers of leases in care may come to use.
+    pub fn memory_mib(&self) -> u64 {
+        let all = self.0.read();
+        let contained = all
+            .values()
+            .filter_map(|place| place.promise.container.as_ref());
+        contained.map(|one| u64::from(one.spec.memory_mib)).sum()
+    }
+
+    /// Containers of leases in care that have not ended, and MiB of their disks.
+    pub fn disks(&self) -> Vec<(String, u32)> {
+        let all = self.0.read();
+        let disk = |(lease, place): (&Pubkey, &Place)| {
+            let contained = place.promise.container.as_ref()?;
+            let is_over = place.standing.status == Some(LeaseStatus::Ended);
+            (!is_over).then(|| (lease.to_string(), contained.spec.disk_mib))
+        };
+        all.iter().filter_map(disk).collect()
     }
 
     /// What the tenant of a lease in care is given to reach it.
     pub fn access(&self, lease: &Pubkey) -> Option<String> {
         let all = self.0.read();
-        Some(all.get(lease)?.promise.access.clone())
+        let access = &all.get(lease)?.promise.access;
+        (!access.is_empty()).then(|| access.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Contained;
+
+    #[test]
+    fn what_containers_have_is_taken_until_their_leases_leave() {
+        let desk = Desk::default();
+        let promise = |place: u16, ports: Vec<u16>| {
+            Arc::new(Promise {
+                request: String::new(),
+                deadline_slot: 0,
+                tenant: "alice".into(),
+                units: 1,
+                weights: String::new(),
+                model: String::new(),
+                key_hash: String::new(),
+                max_concurrent: 0,
+                access: "{}".into(),
+                container: Some(Contained {
+                    spec: crate::spec::container::tests::small(),
+                    environment: Vec::new(),
+                    host_key: String::new(),
+                    ports,
+                    place,
+                }),
+            })
+        };
+        let lease = |n: u8| Pubkey::new_from_array([n; 32]);
+        let _first = desk.enter(lease(1), promise(4, vec![1, 2])).unwrap();
+        let _second = desk.enter(lease(2), promise(5, vec![3])).unwrap();
+        assert_eq!(
+            desk.taken(),
+            (HashSet::from([1, 2, 3]), HashSet::from([4, 5]))
+        );
+        assert_eq!(desk.memory_mib(), 128);
+        // Containers have no key, and none is another's.
+        assert!(!desk.has_key(""));
+        // One that is only seen to its end was promised none.
+        let _third = desk.enter(lease(3), Arc::default()).unwrap();
+        assert!(desk.has_container(&lease(1)) && desk.has(&lease(3)));
+        assert!(!desk.has_container(&lease(3)) && !desk.has_container(&lease(4)));
+        desk.leave(&lease(1));
+        assert_eq!(desk.taken(), (HashSet::from([3]), HashSet::from([5])));
+        assert_eq!(desk.memory_mib(), 64);
+        assert_eq!(desk.disks(), [(lease(2).to_string(), 64)]);
+        let standing = Standing {
+            status: Some(LeaseStatus::Ended),
+            missed: 0,
+        };
+        desk.stands(&lease(2), standing);
+        assert!(desk.disks().is_empty());
+    }
 
     #[test]
     fn a_lease_has_one_place_until_it_leaves() {
@@ -155,6 +258,7 @@ mod tests {
             key_hash: "ab".into(),
             max_concurrent: 1,
             access: "{}".into(),
+            container: None,
         });
         let tick = || Event::Tick { slot: 1, second: 1 };
         assert!(!desk.tell(&lease, tick()), "it is not in care");

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use mythic_client::{Commitment, LAMPORTS_PER_SIGNATURE};
 use mythic_interface::{
     market::{
-        meter,
+        due, meter,
         probe::DRAW_SLOTS,
         state::{CloseReason, EpochState, Lease, LeaseEpoch, LeaseStatus},
     },
@@ -176,13 +176,18 @@ pub struct Machine {
     /// It is absent for good.
     gone: bool,
     serving: bool,
+    /// What serves it goes on without this process, and is there in part where a start failed.
+    outlives: bool,
+    /// Something of an earlier process, or of a start that failed, may still run here.
+    left: bool,
     under_way: Vec<Step>,
     pauses: BTreeMap<Step, Pause>,
 }
 
 impl Machine {
-    /// A lease that this provider promised for a request with this deadline.
-    pub fn new(provider: Key, deadline_slot: u64, grace: u64) -> Self {
+    /// A lease that this provider promised for a request with this deadline. `outlives` if what serves it may outlive the process that
+    /// began it.
+    pub fn new(provider: Key, deadline_slot: u64, grace: u64, outlives: bool) -> Self {
         Self {
             provider,
             deadline_slot,
@@ -197,6 +202,8 @@ impl Machine {
             over_since: None,
             gone: false,
             serving: false,
+            outlives,
+            left: outlives,
             under_way: Vec::new(),
             pauses: BTreeMap::new(),
         }
@@ -244,11 +251,21 @@ impl Machine {
                 .pauses
                 .get(step)
                 .is_some_and(|pause| pause.until > self.second);
-            !paused && !self.under_way.contains(step)
+            !paused && !self.under_way.contains(step) && !self.is_crossed(*step)
         };
         let begun: Vec<Step> = wanted.into_iter().filter(free).collect();
         self.under_way.extend(&begun);
         begun
+    }
+
+    /// Whether a step that is under way would undo it, or be undone by it: what is begun late would stay for ever.
+    fn is_crossed(&self, step: Step) -> bool {
+        let other = match step {
+            Step::Stop | Step::Forget => Step::Serve,
+            Step::Serve => Step::Stop,
+            _ => return false,
+        };
+        self.under_way.contains(&other)
     }
 
     fn read(&mut self, slot: u64, held: Commitment, lease: Option<Box<Lease>>) {
@@ -297,6 +314,7 @@ impl Machine {
 
     fn ended(&mut self, step: Step, outcome: Outcome) {
         self.under_way.retain(|other| *other != step);
+        self.left |= self.outlives && step == Step::Serve;
         let pause = self.pauses.entry(step).or_insert(Pause {
             until: 0,
             next: PAUSES.0,
@@ -309,7 +327,7 @@ impl Machine {
                 };
                 match step {
                     Step::Serve => self.serving = true,
-                    Step::Stop => self.serving = false,
+                    Step::Stop => (self.serving, self.left) = (false, false),
                     // Once is enough.
                     Step::Publish(_) => pause.until = u64::MAX,
                     _ => {}
@@ -324,11 +342,12 @@ impl Machine {
 
     /// All that should be done as things stand.
     fn wanted(&self) -> Vec<Step> {
-        if self.serving && self.is_over() {
+        let may_run = self.serving || self.left;
+        if may_run && self.is_over() {
             return vec![Step::Stop];
         }
         if self.gone {
-            return match self.serving {
+            return match may_run {
                 true => Vec::new(),
                 false => vec![Step::Forget],
             };
@@ -386,18 +405,12 @@ impl Machine {
     }
 
     fn notice_is_over(&self, lease: &Lease) -> bool {
-        meter::epoch_of(self.slot.saturating_sub(AHEAD), &lease.terms.grid) >= lease.notice_end()
+        due::notice_is_over(lease, self.slot.saturating_sub(AHEAD))
     }
 
     /// What is left to do about a lease that ended.
     fn remains(&self, lease: &Lease) -> Option<Step> {
-        let quiet = lease.pending.get() == 0 && lease.open_disputes.get() == 0;
-        if !quiet {
-            return None;
-        }
-        let rules = &lease.terms.rules;
-        let delay = rules.close_delay_slots.get().max(rules.dispute_slots.get());
-        let stays = lease.ended_slot.get().saturating_add(delay.into());
+        let stays = due::account_end(lease)?;
         // It pays the tenant too, or burns what an emptied wallet can't hold: no tenant keeps rent and stake here.
         if !window::open(self.slot, stays) {
             return Some(Step::CloseAccount);
@@ -439,19 +452,13 @@ impl Machine {
 
     /// Whether what is due is worth a transaction; of a lease that ended, whatever it is.
     fn is_worth_releasing(&self, lease: &Lease) -> bool {
-        let rules = &lease.terms.rules;
-        let slot = self.slot.saturating_sub(AHEAD);
-        let held_from = lease.held_from();
-        let due = lease
-            .ring
-            .iter()
-            .filter(|entry| entry.is_due(rules, held_from, slot));
+        let due = due::releasable(lease, self.slot.saturating_sub(AHEAD));
         let due: u64 = due.map(|entry| entry.amount.get()).sum();
         let worth = match lease.status() {
             Some(LeaseStatus::Ended) => 1,
             _ => WORTH_FEES * LAMPORTS_PER_SIGNATURE,
         };
-        due > 0 && share(due, rules.provider_bps.get()).max(1) >= worth
+        due > 0 && share(due, lease.terms.rules.provider_bps.get()).max(1) >= worth
     }
 }
 

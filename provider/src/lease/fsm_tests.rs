@@ -42,6 +42,9 @@ fn lease(status: LeaseStatus) -> Lease {
         lease.ends_at.set(second(920) + 600);
         lease.last_proved.set(6);
     }
+    if !matches!(status, LeaseStatus::Accepted | LeaseStatus::Started) {
+        lease.acknowledged_slot.set(930);
+    }
     if status == LeaseStatus::Closing {
         lease.notice_epoch.set(6);
     }
@@ -73,7 +76,7 @@ fn failed(step: Step) -> Event {
 
 /// A machine after events, and the steps that the last one began.
 fn after(events: impl IntoIterator<Item = Event>) -> (Machine, Vec<Step>) {
-    let mut machine = Machine::new(OURS, DEADLINE, GRACE);
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, false);
     let mut begun = Vec::new();
     for event in events {
         begun = machine.on(event);
@@ -94,7 +97,7 @@ fn serving(state: &Lease) -> Machine {
 
 #[test]
 fn a_promise_is_accepted_served_and_started_each_once() {
-    let mut machine = Machine::new(OURS, DEADLINE, GRACE);
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, false);
     assert!(machine.on(tick(900)).is_empty(), "the chain was not asked");
     assert_eq!(machine.on(read(900, Processed, None)), [Step::Accept]);
     assert!(machine.on(tick(901)).is_empty(), "it is under way");
@@ -338,7 +341,7 @@ fn an_ended_lease_is_settled_to_the_last_lamport_and_its_account_closed() {
     state.ring[7].epoch.set(7);
     state.ring[7].amount.set(1);
     state.ring[7].slot.set(960);
-    let mut machine = Machine::new(OURS, DEADLINE, GRACE);
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, false);
     machine.on(tick(1_005));
     assert!(machine.on(read(1_005, Processed, state)).is_empty());
     assert_eq!(machine.on(tick(1_062)), [Step::Release], "however little");
@@ -549,4 +552,123 @@ fn an_epoch_is_missed_once_its_time_is_over_and_nothing_was_read_of_a_proof() {
     assert_eq!(missed(&mut machine, 1_700), 0);
     machine.on(read(1_701, Processed, of_another(LeaseStatus::Active)));
     assert_eq!(machine.standing(), Standing::default());
+}
+
+#[test]
+fn a_start_that_a_dead_fork_took_along_is_made_again() {
+    let accepted = lease(LeaseStatus::Accepted);
+    let mut machine = serving(&accepted);
+    machine.on(done(Step::Start));
+    machine.on(read(935, Processed, lease(LeaseStatus::Started)));
+    machine.on(read(936, Processed, accepted));
+    assert_eq!(machine.on(tick(940)), [Step::Start]);
+    // The time for which it was paid there is not its end here.
+    machine.on(failed(Step::Start));
+    assert!(!machine.on(tick(1_000)).contains(&Step::Stop));
+}
+
+#[test]
+fn an_end_that_a_dead_fork_took_along_stops_nothing_and_is_sent_again() {
+    let closing = lease(LeaseStatus::Closing);
+    let mut machine = serving(&closing);
+    let close = Step::Close(Ending::NoticeOver);
+    assert!(machine.on(tick(1_352)).contains(&close));
+    machine.on(done(close));
+    machine.on(read(1_355, Processed, lease(LeaseStatus::Ended)));
+    assert!(!machine.on(tick(1_390)).contains(&Step::Stop));
+    let begun = machine.on(read(1_395, Processed, closing));
+    assert!(begun.contains(&close), "{begun:?}");
+    assert!(!begun.contains(&Step::Stop), "{begun:?}");
+}
+
+#[test]
+fn a_chain_whose_clock_stands_still_is_asked_again_to_end_what_is_over() {
+    let mut machine = serving(&lease(LeaseStatus::Active));
+    let close = Step::Close(Ending::Completed);
+    assert!(machine.on(tick(2_421)).contains(&close));
+    machine.on(failed(close));
+    assert!(machine.on(tick(2_424)).contains(&close));
+    machine.on(failed(close));
+    // Served for its grace by everybody's clock, and no longer.
+    assert_eq!(machine.on(tick(2_440)), [Step::Stop]);
+    assert!(machine.on(done(Step::Stop)).contains(&close));
+}
+
+#[test]
+fn what_an_earlier_process_left_running_is_adopted_or_ended_and_never_forgotten() {
+    let left = || Machine::new(OURS, DEADLINE, GRACE, true);
+    // While the lease lives it is served again, which finds what runs.
+    let mut machine = left();
+    machine.on(read(929, Processed, lease(LeaseStatus::Active)));
+    assert!(machine.on(tick(930)).contains(&Step::Serve));
+    // Seen ended, it is stopped, whether this process served it or not, and tried again until that worked.
+    let mut machine = left();
+    machine.on(tick(929));
+    machine.on(read(929, Confirmed, lease(LeaseStatus::Ended)));
+    assert!(!machine.on(tick(930)).contains(&Step::Stop), "the grace");
+    let over = machine.on(tick(950));
+    assert_eq!(over, [Step::Stop]);
+    machine.on(failed(Step::Stop));
+    assert_eq!(machine.on(tick(960)), [Step::Stop]);
+    assert!(!machine.on(done(Step::Stop)).contains(&Step::Stop));
+    // Absent for good: not forgotten before it is stopped.
+    let mut machine = left();
+    machine.on(tick(DEADLINE + 10));
+    let absent = machine.on(read(DEADLINE + 10, Finalized, None));
+    assert!(!absent.contains(&Step::Forget), "{absent:?}");
+    assert_eq!(machine.on(tick(DEADLINE + 100)), [Step::Stop]);
+    assert_eq!(machine.on(done(Step::Stop)), [Step::Forget]);
+    // No answer and old answers end nothing.
+    let mut machine = left();
+    machine.on(tick(930));
+    machine.on(read(929, Processed, None));
+    assert!(!machine.on(tick(990)).contains(&Step::Stop));
+}
+
+#[test]
+fn nothing_is_stopped_or_forgotten_beside_a_start_of_it() {
+    // A container whose start takes long, and whose lease ends meanwhile.
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, true);
+    machine.on(read(929, Processed, lease(LeaseStatus::Active)));
+    assert_eq!(machine.on(tick(930)), [Step::Serve]);
+    machine.on(read(931, Confirmed, lease(LeaseStatus::Active)));
+    machine.on(read(932, Finalized, None));
+    assert!(machine.on(tick(1_000)).is_empty(), "it is being started");
+    assert_eq!(machine.on(failed(Step::Serve)), [Step::Stop]);
+    assert_eq!(machine.on(done(Step::Stop)), [Step::Forget]);
+    // An engine leaves nothing where it does not start, and is stopped where it does.
+    for (ended, then) in [
+        (done(Step::Serve), Step::Stop),
+        (failed(Step::Serve), Step::Forget),
+    ] {
+        let (mut machine, begun) =
+            after([read(929, Confirmed, lease(LeaseStatus::Active)), tick(930)]);
+        assert_eq!(begun, [Step::Serve]);
+        machine.on(read(932, Finalized, None));
+        assert!(machine.on(tick(1_000)).is_empty());
+        assert_eq!(machine.on(ended), [then]);
+    }
+}
+
+#[test]
+fn what_a_start_that_failed_after_a_stop_left_is_stopped_too() {
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, true);
+    let active = lease(LeaseStatus::Active);
+    machine.on(read(929, Processed, active));
+    machine.on(tick(930));
+    machine.on(done(Step::Serve));
+    // The time that was paid is over, and more is paid while it is stopped.
+    assert_eq!(machine.on(tick(2_440)), [Step::Stop]);
+    let mut longer = active;
+    longer.ends_at.set(second(2_920) + 600);
+    machine.on(read(2_441, Processed, longer));
+    let begun = machine.on(tick(2_442));
+    assert!(!begun.contains(&Step::Serve), "it is being stopped");
+    let begun = machine.on(done(Step::Stop));
+    assert!(begun.contains(&Step::Serve), "{begun:?}");
+    machine.on(failed(Step::Serve));
+    // Seen ended then, what the start left is taken away.
+    let begun = machine.on(read(2_450, Confirmed, lease(LeaseStatus::Ended)));
+    assert_eq!(begun, [Step::Stop]);
+    assert!(machine.on(tick(2_480)).is_empty(), "it is being stopped");
 }

@@ -1,15 +1,17 @@
 //! What the chain says of the leases in care, every few seconds: a list at `confirmed`, and of those that it does not hold their own
-//! accounts at `finalized`. Only answers are passed on; what they are worth the machine decides.
+//! accounts at `finalized`, each with this provider's beside it. Only answers are passed on; what they are worth the machine decides.
 
 use std::{sync::Arc, time::Duration};
 
-use mythic_client::{AccountSnapshot, ClientError, Commitment, Filter, Listed, account::found};
+use mythic_client::{
+    AccountSnapshot, ClientError, Commitment, Filter, Listed, account::found, market,
+};
 use mythic_interface::market::state::{Lease, LeaseStatus};
 use mythic_support::{Throttle, life::Pulse};
 use solana_pubkey::Pubkey;
 use tokio_util::sync::CancellationToken;
 
-use super::{desk::Desk, fsm::Event};
+use super::{desk::Desk, fsm::Event, lost::Lost};
 use crate::ctx::Ctx;
 
 /// How often.
@@ -27,9 +29,8 @@ struct Newest {
 }
 
 /// Runs until `quit`.
-pub async fn run(ctx: Arc<Ctx>, desk: Arc<Desk>, quit: CancellationToken) {
+pub async fn run(ctx: Arc<Ctx>, desk: Arc<Desk>, lost: Arc<Lost>, quit: CancellationToken) {
     let (mut newest, told) = (Newest::default(), Throttle::new(TOLD_EVERY));
-    let orphans = Throttle::new(TOLD_EVERY);
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let pulse = Pulse::new("reconciling leases", LONGEST_ROUND);
@@ -39,7 +40,7 @@ pub async fn run(ctx: Arc<Ctx>, desk: Arc<Desk>, quit: CancellationToken) {
             () = quit.cancelled() => return,
             _ = tick.tick() => {}
         }
-        match round(&ctx, &desk, &mut newest, &orphans).await {
+        match round(&ctx, &desk, &lost, &mut newest).await {
             Ok(()) => {}
             Err(error) => {
                 if told.allow().is_some() {
@@ -53,8 +54,8 @@ pub async fn run(ctx: Arc<Ctx>, desk: Arc<Desk>, quit: CancellationToken) {
 async fn round(
     ctx: &Ctx,
     desk: &Desk,
+    lost: &Lost,
     newest: &mut Newest,
-    orphans: &Throttle,
 ) -> Result<(), ClientError> {
     let filters = [Filter::<Lease>::provider(&ctx.authority)];
     let listing =
@@ -62,6 +63,7 @@ async fn round(
             .program_accounts_since(&filters, Commitment::Confirmed, newest.confirmed);
     let listed = listing.await?;
     newest.confirmed = listed.slot;
+    let mut unknown = Vec::new();
     for (lease, state) in &listed.accounts {
         let event = Event::Read {
             slot: listed.slot,
@@ -69,15 +71,17 @@ async fn round(
             lease: Some(Box::new(*state)),
         };
         let known = desk.tell(lease, event);
-        if !known && state.status() != Some(LeaseStatus::Ended) && orphans.allow().is_some() {
-            tracing::error!(%lease, "a lease of this provider is in no journal here: it is not served. Does another process run for the same provider, or was data_dir lost?");
+        if !known && state.status() != Some(LeaseStatus::Ended) {
+            unknown.push((*lease, *state));
         }
     }
+    lost.set(listed.slot, unknown);
     let absent = absent(&desk.leases(), &listed);
-    let chain = &ctx.chain;
+    let (chain, provider) = (&ctx.chain, market::address::provider(ctx.authority));
     let read = |lease: Pubkey, since: u64| async move {
-        let read = chain.raw_account_since(&lease, Commitment::Finalized, since);
-        read.await
+        let both = [lease, provider];
+        let read = chain.raw_accounts_since(&both, Commitment::Finalized, since);
+        witnessed(read.await?)
     };
     last_words(desk, &absent, &mut newest.finalized, read).await
 }
@@ -108,8 +112,21 @@ where
     failed
 }
 
+/// A lease's account out of an answer that has its provider's beside it. A node that does not have that one has lost its state, or is of
+/// another chain: what it says of a lease is no evidence.
+pub fn witnessed(both: Vec<AccountSnapshot>) -> Result<AccountSnapshot, ClientError> {
+    let refuse = |why: &str| Err(ClientError::Answer(why.into()));
+    match <[AccountSnapshot; 2]>::try_from(both) {
+        Ok([_, provider]) if provider.account.is_none() => {
+            refuse("a node knows nothing of this provider, so that its leases are not absent")
+        }
+        Ok([lease, _]) => Ok(lease),
+        Err(_) => refuse("not two accounts were answered with"),
+    }
+}
+
 /// What a lease's account at `finalized` says, and of which slot.
-fn last_word(lease: &Pubkey, read: &AccountSnapshot) -> Result<(u64, Event), ClientError> {
+pub fn last_word(lease: &Pubkey, read: &AccountSnapshot) -> Result<(u64, Event), ClientError> {
     let event = Event::Read {
         slot: read.slot,
         held: Commitment::Finalized,
@@ -119,7 +136,7 @@ fn last_word(lease: &Pubkey, read: &AccountSnapshot) -> Result<(u64, Event), Cli
 }
 
 /// The leases in care that a list does not hold.
-fn absent(known: &[Pubkey], listed: &Listed<Lease>) -> Vec<Pubkey> {
+pub fn absent(known: &[Pubkey], listed: &Listed<Lease>) -> Vec<Pubkey> {
     let is_listed = |lease: &Pubkey| listed.accounts.iter().any(|(found, _)| found == lease);
     let absent = known.iter().filter(|lease| !is_listed(lease));
     absent.copied().collect()
@@ -143,6 +160,7 @@ mod tests {
             key_hash: "ab".into(),
             max_concurrent: 1,
             access: "{}".into(),
+            container: None,
         }
     }
 
@@ -191,6 +209,26 @@ mod tests {
             .map(|task| task.try_recv().is_ok())
             .collect();
         assert_eq!(told, [true, false, true, true]);
+    }
+
+    #[test]
+    fn a_node_that_lost_its_state_is_no_witness_of_an_absence() {
+        let there = || Some(solana_account::Account::default());
+        let both = |lease: Option<_>, provider: Option<_>| {
+            [lease, provider].map(|account| AccountSnapshot { slot: 9, account })
+        };
+        let absent = witnessed(both(None, there()).to_vec()).unwrap();
+        assert_eq!((absent.slot, absent.account), (9, None));
+        let found = witnessed(both(there(), there()).to_vec()).unwrap();
+        assert!(found.account.is_some());
+        for refused in [
+            witnessed(both(None, None).to_vec()),
+            witnessed(both(there(), None).to_vec()),
+            witnessed(both(None, there())[..1].to_vec()),
+            witnessed(Vec::new()),
+        ] {
+            assert!(matches!(refused, Err(ClientError::Answer(_))));
+        }
     }
 
     #[test]

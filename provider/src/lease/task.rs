@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use mythic_client::{Commitment, Due, account::found};
 use mythic_interface::{
     hash::{Hash, access_hash},
@@ -14,7 +14,7 @@ use mythic_interface::{
         ix::{self, SubmitProof},
         meter,
         probe::DRAW_SLOTS,
-        state::{Lease, Request, RequestStatus},
+        state::{Lease, LeaseTerms, Request, RequestStatus},
     },
     money::share,
     window,
@@ -24,14 +24,16 @@ use mythic_trace::names;
 use mythic_wire::signed::unix_seconds;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     desk::Desk,
     fsm::{Event, Machine, Outcome, Standing, Step},
+    lost::Lost,
 };
 use crate::{
+    container::fleet::Containers,
     ctx::Ctx,
     journal::Promise,
     meters::ProofEvent,
@@ -43,6 +45,9 @@ use crate::{
 const TICK: Duration = Duration::from_millis(250);
 /// Pauses while the hash of an epoch's first slot is not known yet.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+/// Longest wait until a container is held for a proof, and the part of a proof's time that it may take.
+const HOLD: Duration = Duration::from_secs(3);
+const HOLD_PART: u32 = 8;
 /// Steps that end at the same time at most before one waits for the next turn.
 const ENDS: usize = 64;
 
@@ -51,7 +56,9 @@ const ENDS: usize = 64;
 pub struct Shared {
     pub ctx: Arc<Ctx>,
     pub endpoints: Arc<Endpoints>,
+    pub containers: Arc<Containers>,
     pub desk: Arc<Desk>,
+    pub lost: Arc<Lost>,
     /// Ends the process.
     pub quit: CancellationToken,
 }
@@ -67,7 +74,9 @@ pub struct Care {
 pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) {
     let (ctx, lease) = (&shared.ctx, care.lease);
     let (ours, deadline) = (ctx.authority.to_bytes(), care.promise.deadline_slot);
-    let mut machine = Machine::new(ours, deadline, ctx.config.grace_seconds);
+    // A container outlives this process; an engine does not.
+    let outlives = care.promise.container.is_some();
+    let mut machine = Machine::new(ours, deadline, ctx.config.grace_seconds, outlives);
     let mut stood = Standing::default();
     let mut watch = ctx.chain.watch_account(&lease, Commitment::Processed);
     let (ended, mut ends) = mpsc::channel(ENDS);
@@ -129,6 +138,10 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
 
 async fn attempt(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -> Outcome {
     let lease = care.lease;
+    // That it is only seen to its end was told when it was given up.
+    if step == Step::Serve && care.promise.is_unserved() {
+        return Outcome::Failed;
+    }
     let span = mythic_trace::of_job(step.name(), lease.as_array(), None);
     if span.is_recorded() {
         span.word(names::LEASE, &lease.to_string());
@@ -164,7 +177,7 @@ async fn take(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -
         }
         Step::Prove(epoch) => {
             let state = there()?;
-            let proved = prove(ctx, lease, state, epoch).await;
+            let proved = prove(shared, lease, state, epoch).await;
             let is_open = window::open(ctx.slot(), state.meter().proof_end(epoch));
             let event = match (&proved, is_open) {
                 (Ok(()), _) => ProofEvent::Landed,
@@ -182,6 +195,7 @@ async fn take(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -
         }
         Step::Withdraw => ctx.send(ix::withdraw_lease(lease, there()?)).await?,
         Step::CloseAccount => ctx.send(ix::close_lease_account(lease, there()?)).await?,
+        Step::Stop if care.promise.container.is_some() => shared.containers.stop(lease).await?,
         Step::Stop => shared.endpoints.stop(lease),
         Step::Forget => {
             ctx.openings.forget(lease)?;
@@ -239,6 +253,14 @@ fn proof_due(state: &Lease, epoch: u64) -> Due {
 
 async fn serve(shared: &Shared, care: &Care) -> Result<()> {
     let (ctx, promise) = (&shared.ctx, &care.promise);
+    if let Some(contained) = &promise.container {
+        let tenant = promise.tenant.parse::<Pubkey>();
+        let tenant = tenant.context("the journal has no tenant")?;
+        let containers = &shared.containers;
+        return containers
+            .start(care.lease, (contained, &tenant), ctx.slot())
+            .await;
+    }
     let hash = |text: &str| mythic_wire::parse_hex32(text).context("the journal has no hash");
     let weights = hash(&promise.weights)?;
     let model = ctx.models.iter().find(|model| model.weights == weights);
@@ -264,7 +286,8 @@ async fn serve(shared: &Shared, care: &Care) -> Result<()> {
 }
 
 /// Proves an epoch: waits for the hash of its first slot, computes, and states the result.
-async fn prove(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<()> {
+async fn prove(shared: &Shared, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<()> {
+    let ctx = &shared.ctx;
     let (first_slot, hash) = first_of(ctx, state, epoch).await?;
     let shape = Shape {
         lease: *lease,
@@ -273,7 +296,19 @@ async fn prove(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<(
         size: proof::size(&state.terms),
     };
     let began = Instant::now();
-    let Some(proof) = ctx.seams.made(shape).await? else {
+    // What a tenant runs takes nothing from its proof. One that can't be held is proved beside it.
+    let engine = shared.endpoints.hold(lease);
+    let patience = hold(&state.terms);
+    let held = match timeout(patience, shared.containers.freeze(lease)).await {
+        Ok(held) => held,
+        Err(_) => Err(anyhow!("it is not held within {patience:?}")),
+    };
+    if let Err(error) = &held {
+        tracing::warn!(%lease, "the container runs on while its proof is made: {error:#}");
+    }
+    let made = ctx.seams.made(shape).await;
+    drop((held, engine));
+    let Some(proof) = made? else {
         return Ok(());
     };
     ctx.meters.computed(began.elapsed());
@@ -287,6 +322,13 @@ async fn prove(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<(
     };
     let call = ix::submit_proof(ctx.operator.pubkey(), ctx.authority, lease, &args);
     Ok(ctx.send_by(call, proof_due(state, epoch)).await?)
+}
+
+/// How long a container may take to be held: late, a proof is worth nothing.
+fn hold(terms: &LeaseTerms) -> Duration {
+    let epoch = Duration::from_secs(terms.grid.epoch_seconds.get().into());
+    let time = epoch * terms.probe.proof_slots.get() / terms.grid.epoch_slots.get().max(1);
+    HOLD.min(time / HOLD_PART)
 }
 
 /// The epoch's first slot that was not skipped, and its hash, as soon as there is a block behind it.
@@ -347,6 +389,11 @@ mod tests {
         state.accepted_slot.set(910);
         state.last_proved.set(7);
         let due = |from, end, loss| Due { from, end, loss };
+        // Of 20 seconds for a proof an eighth, and never more than three.
+        assert_eq!(hold(&state.terms), Duration::from_millis(2_500));
+        state.terms.probe.proof_slots = U32::new(100);
+        assert_eq!(hold(&state.terms), HOLD);
+        state.terms.probe.proof_slots = U32::new(50);
         assert_eq!(start_due(&state), due(910, 1_060, 1_000_000));
         // Half of an epoch's price, until its proofs are over.
         assert_eq!(proof_due(&state, 8), due(1_200, 1_250, 600_000));

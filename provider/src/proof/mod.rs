@@ -28,6 +28,15 @@ pub struct Shape {
     pub size: (u8, u32, u32),
 }
 
+/// Bytes of an element of a product while it is computed: of two matrices, the product, and its hashes.
+const ELEMENT: u64 = 16;
+
+/// About the memory that a proof of matrices of this side takes, bytes.
+pub fn bytes(n: u32) -> u64 {
+    let n = u64::from(n);
+    ELEMENT.saturating_mul(n).saturating_mul(n)
+}
+
 /// Units, rounds and side of a lease's proofs.
 pub fn size(terms: &LeaseTerms) -> (u8, u32, u32) {
     let probe = &terms.probe;

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
-use mythic_engine::{Engine, EngineConfig};
+use mythic_engine::{Engine, EngineConfig, Hold};
 use mythic_interface::hash::{Hash, lease_key_hash};
 use parking_lot::{Mutex, RwLock};
 use solana_pubkey::Pubkey;
@@ -135,6 +135,12 @@ impl Endpoints {
             endpoint.places.close();
             endpoint.ended.cancel();
         }
+    }
+
+    /// Keeps a lease's engine from beginning a pass until what is returned is dropped; `None` where it has none here.
+    pub fn hold(&self, lease: &Pubkey) -> Option<Hold> {
+        let running = self.running.read();
+        Some(running.get(lease)?.engine.hold())
     }
 
     /// The lease that this key is of.

@@ -6,6 +6,7 @@
 //! | `GET /v1/models`, `POST /v1/chat/completions` | the tenant: its key as bearer token |
 //! | `PUT /specs/:name` | anyone, a few each: the spec of a request that is about to be made |
 //! | `GET /v1/requests/:request` | anyone: what became of a request here |
+//! | `PUT /v1/leases/:lease/environment` | the tenant, by its signature: values that a spec only commits to |
 //! | `GET /v1/leases/:lease/access` | anyone: the exact bytes whose hash the start states |
 //! | `GET /v1/leases/:lease/proof/:epoch` | anyone: what is published of a proof |
 
@@ -28,7 +29,11 @@ use mythic_chat::{Answer, ChatRequest, not_generated, problem};
 use mythic_http::{Trace, guard::LocalOnly};
 use mythic_interface::hash::sha256;
 use mythic_trace::{Span, names};
-use mythic_wire::{MAX_BODY, allowance::Allowance, signed::unix_seconds};
+use mythic_wire::{
+    MAX_BODY,
+    allowance::Allowance,
+    signed::{Receiver, purpose, unix_seconds},
+};
 use serde_json::json;
 use solana_pubkey::Pubkey;
 
@@ -38,6 +43,7 @@ use super::{
     endpoints::{Endpoint, Endpoints},
 };
 use crate::{
+    container::environment::{MAX_ENVIRONMENT, Told},
     ctx::Ctx,
     intake::decisions::{Decision, Decisions},
     lease::desk::Desk,
@@ -64,6 +70,8 @@ pub struct Serving {
     bodies: Bodies,
     /// Reverse proxies whose word is taken.
     trusted: Vec<IpAddr>,
+    /// Takes what tenants sign.
+    signed: Receiver,
 }
 
 impl Serving {
@@ -75,6 +83,7 @@ impl Serving {
     ) -> Self {
         Self {
             trusted: ctx.config.proxies(),
+            signed: Receiver::new(ctx.origin.clone()),
             bodies: Bodies::default(),
             ctx,
             endpoints,
@@ -97,6 +106,10 @@ pub fn router(serving: Arc<Serving>) -> Router {
             put(leave).layer(DefaultBodyLimit::max(MAX_DOCUMENT)),
         )
         .route("/v1/requests/{request}", get(request))
+        .route(
+            "/v1/leases/{lease}/environment",
+            put(environment).layer(DefaultBodyLimit::max(MAX_ENVIRONMENT)),
+        )
         .route("/v1/leases/{lease}/access", get(access))
         .route("/v1/leases/{lease}/proof/{epoch}", get(proof))
         .fallback(|| async { refusal(404, "not_found", "no such route") })
@@ -316,6 +329,41 @@ async fn leave(
             "too many specs lie here already; try again shortly",
         ),
     }
+}
+
+/// Values of a container's environment. They are kept under the name of whoever signed them, and count for the tenant of a request alone.
+async fn environment(
+    State(serving): State<Arc<Serving>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let now = Instant::now();
+    let from = address::client(peer.ip(), &headers, &serving.trusted);
+    if !serving.leavers.take(&from, now) {
+        let message = "too many specs and environments from this address; try again shortly";
+        return problem(429, "rate_limit_error", "too_many_specs", message);
+    }
+    let Ok(lease) = id.parse::<Pubkey>() else {
+        return refusal(400, "invalid_address", "not the address of a lease");
+    };
+    let path = format!("/v1/leases/{id}/environment");
+    let signed = serving.signed.verify("PUT", &path, &body, &headers);
+    let signer = signed.and_then(|signed| signed.by(&purpose::environment(&lease)));
+    let signer = match signer {
+        Ok(signer) => signer,
+        Err(error) => {
+            return problem(401, "authentication_error", "not_signed", error.to_string());
+        }
+    };
+    let told = match serde_json::from_slice::<Told>(&body) {
+        Ok(told) => told,
+        Err(error) => return refusal(400, "invalid_environment", error.to_string()),
+    };
+    let environments = &serving.ctx.environments;
+    environments.put((lease, signer), from, told.values, now);
+    Json(json!({"lease": id})).into_response()
 }
 
 async fn request(State(serving): State<Arc<Serving>>, Path(id): Path<String>) -> Response {

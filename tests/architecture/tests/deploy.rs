@@ -16,7 +16,7 @@ const METRICS: [(&str, &str); 7] = [
     ("inference/node/src/meters.rs", ""),
     ("devnet/src/metrics.rs", "mythic_devnet_"),
     ("indexer/src/telemetry.rs", "mythic_indexer_"),
-    ("settler/src/service.rs", "mythic_settler_"),
+    ("settler/src/metrics.rs", "mythic_settler_"),
     ("provider/src/meters.rs", "mythic_provider_"),
     ("geyser-plugin/core/src/metrics.rs", "mythic_plugin_"),
 ];
@@ -417,6 +417,30 @@ fn the_indexer_of_the_compose_file_writes_into_mounted_directories() {
             "no {path} in the image"
         );
     }
+}
+
+#[test]
+fn the_provider_of_the_compose_file_keeps_its_promises_in_a_volume() {
+    let provider = service(&text("deploy/docker/compose.yaml"), "provider");
+    let one = |key: &str| {
+        let line = provider
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(key));
+        line.unwrap_or_else(|| panic!("the provider is given no {key}"))
+            .trim()
+            .to_owned()
+    };
+    for key in ["MYTHIC_PROVIDER__DATA_DIR:", "XDG_CACHE_HOME:"] {
+        assert!(one(key).starts_with("/provider/"), "{key} {}", one(key));
+    }
+    assert!(provider.contains("type: volume, source: provider, target: /provider }"));
+    // A volume has the owner of the image's directory.
+    let image = text("deploy/docker/Dockerfile");
+    let made = image
+        .lines()
+        .find(|line| line.contains("install -d"))
+        .expect("directories of the image");
+    assert!(made.split_whitespace().any(|word| word == "/provider"));
 }
 
 /// Variables of an env file that a text names: `MYTHIC_…`, after each of the marks.

@@ -119,6 +119,12 @@ const TABLES: &[(&str, &str, &str, &[&str])] = &[
         &["Operating a provider"],
     ),
     (
+        "provider/src/container/config.rs",
+        "ContainersConfig",
+        GUIDE,
+        &["Containers of tenants"],
+    ),
+    (
         "settler/src/config.rs",
         "SettlerConfig",
         GUIDE,

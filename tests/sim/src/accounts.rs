@@ -2,11 +2,13 @@
 //! table must show for it.
 
 use bytemuck::{Zeroable, bytes_of};
-use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::market::params::MarketParams;
+use mythic_interface::market::state::{Lease, LeaseDispute, LeaseEpoch, Provider, Request};
 use mythic_interface::params::Params;
 use mythic_interface::state::{
     Case, Header, Job, Model, Output, SpendGrant, VERSION, Validator, Vault, Votes,
 };
+use mythic_interface::{AI_PRECOMPILES_ID, COMPUTE_MARKET_ID};
 
 use crate::story::{AccountId, Act, Kind};
 
@@ -36,6 +38,16 @@ const REWARD: u64 = 11;
 const OUTPUT_RENT: u64 = 70;
 /// Seats that say the same as one, in every vote.
 const AGREES: u64 = 7;
+/// Requests: accepted, cancelled; leases: active, ended; disputes about them: resolved. All begin with 1.
+const TAKEN: u64 = 2;
+const CANCELLED: u64 = 3;
+const ACTIVE: u64 = 3;
+const ENDED: u64 = 5;
+const DECIDED: u64 = 3;
+/// What a request and a lease pay in, the most proofs of a lease, and a dispute's bond: what answers, and what is at stake.
+const DEPOSIT: u64 = 500;
+const PROOFS: u64 = 6;
+const LEASE_BOND: (u64, u64) = (30, 70);
 
 /// A living account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +71,8 @@ impl Content {
         self.spoiled.is_none()
     }
 
-    /// The slot that is part of a job's identity.
-    pub fn requested_slot(&self) -> u64 {
+    /// The slot that is part of the identity of a job or a dispute about a lease.
+    pub fn first_slot(&self) -> u64 {
         self.n[1]
     }
 
@@ -92,7 +104,7 @@ pub fn apply(kind: Kind, before: Option<&Account>, act: Act, slot: u64) -> Optio
         Act::Dust => new.lamports += 7,
         Act::Close => {
             return Some(Account::Closed {
-                owner: AI_PRECOMPILES_ID,
+                owner: program(kind),
                 lamports: 0,
             });
         }
@@ -117,6 +129,14 @@ pub fn apply(kind: Kind, before: Option<&Account>, act: Act, slot: u64) -> Optio
     Some(Account::Live(new))
 }
 
+/// Whose accounts these are.
+fn program(kind: Kind) -> [u8; 32] {
+    match kind {
+        Kind::Provider | Kind::Request | Kind::Lease | Kind::LeaseDispute => COMPUTE_MARKET_ID,
+        _ => AI_PRECOMPILES_ID,
+    }
+}
+
 fn create(kind: Kind, slot: u64) -> Content {
     let n = match kind {
         Kind::Vault | Kind::Grant => [100, 0, 0, 100, slot, 0],
@@ -126,6 +146,8 @@ fn create(kind: Kind, slot: u64) -> Content {
         Kind::Case => [OPENING, slot, 0, 0, 0, 0],
         Kind::Votes => [0; 6],
         Kind::Output => [300, 1, slot, 0, 0, 0],
+        Kind::Provider => [5_000, 0, 0, 0, slot, 0],
+        Kind::Request | Kind::Lease | Kind::LeaseDispute => [1, slot, 0, 0, 0, 0],
     };
     Content {
         seq: 1,
@@ -182,6 +204,29 @@ fn change(kind: Kind, new: &mut Content, by: u64, slot: u64) -> bool {
             _ if n[3] == 0 => n[3] = slot,
             _ => return false,
         },
+        Kind::Provider => {
+            n[0] = 5_000 + by;
+            n[1] = by % 3;
+            n[2] += by;
+            n[5] += 1;
+        }
+        Kind::Request => match n[0] {
+            1 if by.is_multiple_of(3) => (n[0], n[2]) = (CANCELLED, slot),
+            1 => (n[0], n[2]) = (TAKEN, slot),
+            _ => return false,
+        },
+        Kind::Lease => match n[0] {
+            1 => (n[0], n[2]) = (ACTIVE, slot),
+            // So that epochs of a lease that had the address before, in the same slot, are none of this one.
+            ACTIVE if n[4] < PROOFS && slot > n[1] && !by.is_multiple_of(4) => n[4] += 1,
+            ACTIVE => (n[0], n[3]) = (ENDED, slot),
+            _ => return false,
+        },
+        Kind::LeaseDispute => match n[0] {
+            1 if n[3] == 0 && !by.is_multiple_of(3) => n[3] = 1,
+            1 => (n[0], n[2]) = (DECIDED, slot),
+            _ => return false,
+        },
     }
     new.lamports = RENT + n[0];
     true
@@ -215,7 +260,7 @@ pub fn stored(kind: Kind, account: &Account) -> ([u8; 32], u64, Vec<u8>) {
                 Some(_) => data[0] = 0xee,
                 None => {}
             }
-            (AI_PRECOMPILES_ID, content.lamports, data)
+            (program(kind), content.lamports, data)
         }
     }
 }
@@ -281,6 +326,10 @@ fn bytes(kind: Kind, content: &Content) -> Vec<u8> {
         }
         Kind::Case => case(content),
         Kind::Votes => votes(content),
+        Kind::Provider => provider(content),
+        Kind::Request => request(content),
+        Kind::Lease => lease(content),
+        Kind::LeaseDispute => lease_dispute(content),
         Kind::Output => {
             let mut a = Output::zeroed();
             a.header = header(Output::DISCRIMINATOR, 1, content.seq);
@@ -367,6 +416,132 @@ fn votes(content: &Content) -> Vec<u8> {
         vote.agrees[0] = (AGREES as u16).into();
     }
     bytes_of(&a).to_vec()
+}
+
+fn provider(content: &Content) -> Vec<u8> {
+    let [stake, leased, earned, _, registered, proved] = content.n;
+    let mut a = Provider::zeroed();
+    a.header = header(Provider::DISCRIMINATOR, 1, content.seq);
+    a.authority = [18; 32];
+    a.stake = stake.into();
+    a.units = 4.into();
+    a.leased = (leased as u16).into();
+    a.earned = earned.into();
+    a.claimable = earned.into();
+    a.registered_slot = registered.into();
+    a.proved = proved.into();
+    bytes_of(&a).to_vec()
+}
+
+fn request(content: &Content) -> Vec<u8> {
+    let [status, requested, ended, ..] = content.n;
+    let mut a = Request::zeroed();
+    a.header = header(Request::DISCRIMINATOR, status as u8, content.seq);
+    a.terms.tenant = [19; 32];
+    a.terms.kind = 1;
+    a.terms.units = 1;
+    a.terms.price = 5.into();
+    a.terms.seconds = 100.into();
+    a.terms.rules = MarketParams::dev().rules;
+    a.requested_slot = requested.into();
+    a.deadline_slot = (requested + 100).into();
+    a.ended_slot = ended.into();
+    a.escrow = asked(content).into();
+    a.refunded = given_back(content).into();
+    bytes_of(&a).to_vec()
+}
+
+/// What lies in a request.
+fn asked(content: &Content) -> u64 {
+    if content.n[0] == 1 { DEPOSIT } else { 0 }
+}
+
+fn given_back(content: &Content) -> u64 {
+    match content.n[0] {
+        CANCELLED => DEPOSIT,
+        _ => 0,
+    }
+}
+
+fn lease(content: &Content) -> Vec<u8> {
+    let [status, accepted, started, ended, proofs, _] = content.n;
+    let mut a = Lease::zeroed();
+    a.header = header(Lease::DISCRIMINATOR, status as u8, content.seq);
+    a.terms.request = [22; 32];
+    a.terms.tenant = [19; 32];
+    a.terms.provider = [18; 32];
+    a.terms.units = 1;
+    a.terms.price = 5.into();
+    a.terms.seconds = 100.into();
+    a.terms.rules = MarketParams::dev().rules;
+    a.accepted_slot = accepted.into();
+    a.started_slot = started.into();
+    a.acknowledged_slot = started.into();
+    a.ended_slot = ended.into();
+    a.reason = u8::from(ended > 0);
+    // The lease whose address was used before is told by the slot of its epochs.
+    for epoch in 1..=proofs {
+        let entry = &mut a.ring[Lease::place(epoch)];
+        *entry = LeaseEpoch::zeroed();
+        entry.epoch = epoch.into();
+        entry.hash = [23; 32];
+        entry.proof = [24; 32];
+        entry.amount = amount(epoch).into();
+        entry.slot = accepted.into();
+        entry.state = 1;
+    }
+    a.deposited = DEPOSIT.into();
+    a.pending = pending(content).into();
+    if ended > 0 {
+        a.refunded = (DEPOSIT - pending(content)).into();
+        a.tenant_due = a.refunded;
+    } else {
+        a.escrow = (DEPOSIT - pending(content)).into();
+    }
+    bytes_of(&a).to_vec()
+}
+
+/// What an epoch costs.
+fn amount(epoch: u64) -> u64 {
+    10 + epoch
+}
+
+/// What all epochs of a lease cost.
+fn pending(content: &Content) -> u64 {
+    (1..=content.n[4]).map(amount).sum()
+}
+
+fn lease_dispute(content: &Content) -> Vec<u8> {
+    let [status, opened, resolved, shown, ..] = content.n;
+    let (fee, at_stake) = LEASE_BOND;
+    let mut a = LeaseDispute::zeroed();
+    a.header = header(LeaseDispute::DISCRIMINATOR, status as u8, content.seq);
+    a.lease = [25; 32];
+    a.epoch = 3.into();
+    a.disputer = [12; 32];
+    a.provider = [18; 32];
+    a.count = 1;
+    a.opened = shown as u8;
+    a.fee = fee.into();
+    a.at_stake = at_stake.into();
+    a.opened_slot = opened.into();
+    a.openings_end = (opened + 50).into();
+    a.resolved_slot = resolved.into();
+    a.held = bond(content).into();
+    if resolved > 0 {
+        a.end = 1;
+        a.paid = fee.into();
+        a.burned = at_stake.into();
+    }
+    bytes_of(&a).to_vec()
+}
+
+/// What lies in a dispute about a lease.
+fn bond(content: &Content) -> u64 {
+    match content.n[0] {
+        DECIDED => 0,
+        _ => LEASE_BOND.0 + LEASE_BOND.1,
+    }
 }
 
 /// What lies in a case for somebody.
@@ -467,6 +642,33 @@ pub fn values(kind: Kind, content: &Content) -> Vec<i64> {
             ]
         }
         Kind::Votes => vec![15, n[0], n[0] * AGREES, lamports],
+        Kind::Provider => vec![n[0], n[1], n[2], n[4], n[5], lamports],
+        Kind::Request => {
+            let (escrow, refunded) = (asked(content), given_back(content));
+            vec![n[0], n[1], n[2], DEPOSIT, escrow, refunded, lamports]
+        }
+        Kind::Lease => {
+            let (metered, ended) = (pending(content), n[3] > 0);
+            let rest = DEPOSIT - metered;
+            let (escrow, due) = if ended { (0, rest) } else { (rest, 0) };
+            vec![
+                n[0], n[1], n[2], n[3], metered, escrow, due, DEPOSIT, n[4], metered, 0, lamports,
+            ]
+        }
+        Kind::LeaseDispute => {
+            let (fee, at_stake) = LEASE_BOND;
+            let burned = if n[0] == DECIDED { at_stake } else { 0 };
+            vec![
+                n[0],
+                n[1],
+                n[2],
+                n[3],
+                fee + at_stake,
+                bond(content),
+                burned,
+                lamports,
+            ]
+        }
         Kind::Output => vec![
             n[0],
             n[1].count_ones().into(),
@@ -492,6 +694,10 @@ pub fn held_for_others(kind: Kind, content: &Content) -> i64 {
         Kind::Validator => n[0] + n[1] + n[2] + n[3],
         Kind::Job if n[0] < SETTLED => n[5],
         Kind::Case => held(content) + OUTPUT_RENT,
+        Kind::Provider => n[0] + n[2],
+        Kind::Request => asked(content),
+        Kind::Lease => DEPOSIT,
+        Kind::LeaseDispute => bond(content),
         _ => 0,
     };
     amount as i64

@@ -77,6 +77,19 @@ impl Plan {
                 );
             }
         }
+        if mix.market {
+            for kind in &mut accounts {
+                let lease = Kind::Lease;
+                *kind = *later.pick(&[
+                    *kind,
+                    Kind::Provider,
+                    Kind::Request,
+                    lease,
+                    lease,
+                    Kind::LeaseDispute,
+                ]);
+            }
+        }
         Self {
             rng,
             later,

@@ -7,6 +7,8 @@
 //! - [`play`], [`database`], [`pool`], [`proxy`]: the real indexer, disturbed; [`tables`]: what it shows
 //! - [`chain`], [`judge`], [`feed`]: the comparison; [`shrink`]: the smallest story that still fails
 //! - [`ledger`]: seeds that once failed
+//!
+//! Another simulation is beside it: [`provider`], schedules of kills for a provider of the Compute Market.
 #![forbid(unsafe_code)]
 
 mod accounts;
@@ -22,6 +24,7 @@ mod plan;
 mod play;
 mod pool;
 mod profile;
+mod provider;
 mod proxy;
 mod rng;
 pub mod run;
@@ -34,3 +37,4 @@ mod words;
 
 pub use judge::{Fault, Verdict};
 pub use profile::Profile;
+pub use provider::occurrences;

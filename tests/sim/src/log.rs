@@ -7,7 +7,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::PROGRAMS;
 use mythic_stream::digest::{BankDigest, filter_hash};
 use mythic_stream::proto::{
     AccountUpdate, BaseEnd, End, Event, Loss, LossReason, SlotSeal, SlotStatus, SlotUpdate, Start,
@@ -360,11 +360,10 @@ impl Producer {
                 .write_all(&rubbish)?;
         }
         let wrong = base.is_some_and(|base| base.wrong_filter);
-        self.filter = filter_hash(&[if wrong {
-            OTHER_OWNER
-        } else {
-            AI_PRECOMPILES_ID
-        }]);
+        self.filter = match wrong {
+            true => filter_hash(&[OTHER_OWNER]),
+            false => filter_hash(&PROGRAMS),
+        };
         self.push(Event::Start(Start {
             genesis_hash: GENESIS.to_vec().into(),
             filter_hash: self.filter.to_vec().into(),
@@ -477,7 +476,7 @@ impl Producer {
     }
 
     fn update(&mut self, slot: u64, account: usize, stored: Stored, lost: bool) -> Result<()> {
-        if self.filter != filter_hash(&[AI_PRECOMPILES_ID]) {
+        if self.filter != filter_hash(&PROGRAMS) {
             return Ok(());
         }
         if let Some(lane) = self.lanes.get_mut(&slot) {
@@ -573,9 +572,7 @@ impl Producer {
             return Ok(());
         }
         // A run of another filter saw none of our accounts: its banks tell nothing.
-        let whole = lane.dropped == 0
-            && lane.damaged == 0
-            && self.filter == filter_hash(&[AI_PRECOMPILES_ID]);
+        let whole = lane.dropped == 0 && lane.damaged == 0 && self.filter == filter_hash(&PROGRAMS);
         seen.lied |= whole && lane.lies;
         seen.sealed(story, block, whole);
         Ok(())

@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Parser;
 use mythic_sim::{Profile, run};
 
-/// Simulated networks: the indexer against a plain model of the true chain.
+/// Simulated networks: the indexer against a plain model of the true chain; and, in the profile `provider`, a provider of the Compute Market
+/// that is killed, against the market's own program.
 #[derive(Parser)]
 struct Arguments {
     /// Play this seed alone, and make it smaller if it fails.
@@ -22,7 +23,7 @@ struct Arguments {
     /// The first seed: what was played up to it before is left out.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// All seeds in this profile; without it they are dealt over all of them, each to one.
+    /// All seeds in this profile; without it they are dealt over all networks, each to one, and a fifth as many are played of a provider.
     #[arg(long)]
     profile: Option<Profile>,
     /// Seeds played at once; without it, three per processor, since each waits for its server now and then.
@@ -38,12 +39,20 @@ async fn main() -> Result<ExitCode> {
             run::replay(profile, seed, arguments.rule.as_deref()).await?
         }
         (_, profile) => {
-            let profiles = profile.map_or(Profile::ALL.to_vec(), |profile| vec![profile]);
             let cores = std::thread::available_parallelism().map_or(2, usize::from);
             let at_once = arguments.at_once.unwrap_or(3 * cores);
             // The last one is the same wherever it begins.
             let seeds = arguments.from..(arguments.seeds + 1).max(arguments.from + 1);
-            run::play_many(run::deal(&profiles, seeds), at_once).await?
+            let dealt = match profile {
+                Some(profile) => run::deal(&[profile], seeds),
+                None => {
+                    let some = seeds.clone().filter(|seed| seed.is_multiple_of(5));
+                    let provider = some.map(|seed| (Profile::Provider, seed));
+                    let networks = run::deal(&Profile::ALL, seeds.clone());
+                    networks.into_iter().chain(provider).collect()
+                }
+            };
+            run::play_many(dealt, at_once).await?
         }
     };
     Ok(match passed {

@@ -35,6 +35,8 @@ pub struct Mix {
     pub server_restarts: usize,
     /// There are disputes and posted output, and more start-up accounts than fit in memory.
     pub disputes: bool,
+    /// There are providers, requests, leases and disputes about them.
+    pub market: bool,
     /// Blocks that end up on no chain leave unreadable content behind.
     pub spoiled_forks: usize,
     /// Of restarts after a crash: half a frame, or rubbish that nobody cuts.
@@ -78,10 +80,17 @@ pub enum Profile {
     Repeat,
     /// All of it, but for a second producer and the server's crashes.
     Chaos,
+    /// Storm, with leases, and unreadable content on forks.
+    Lease,
+    /// Lossy, with leases.
+    Market,
+    /// Another simulation: a provider of the Compute Market is killed, the chain forks, nodes are silent, stale or empty.
+    Provider,
 }
 
 impl Profile {
-    pub const ALL: [Self; 14] = [
+    /// The networks that are indexed.
+    pub const ALL: [Self; 16] = [
         Self::Clean,
         Self::Hostile,
         Self::Restart,
@@ -96,6 +105,8 @@ impl Profile {
         Self::Torn,
         Self::Repeat,
         Self::Chaos,
+        Self::Lease,
+        Self::Market,
     ];
 
     pub fn name(self) -> &'static str {
@@ -114,6 +125,17 @@ impl Profile {
             Self::Torn => "torn",
             Self::Repeat => "repeat",
             Self::Chaos => "chaos",
+            Self::Lease => "lease",
+            Self::Market => "market",
+            Self::Provider => "provider",
+        }
+    }
+
+    /// What is counted of its seeds.
+    pub fn counts(self) -> [&'static str; 3] {
+        match self {
+            Self::Provider => ["leases", "transactions", "more that were refused"],
+            _ => ["blocks", "rows", "of them inexact, with a reason"],
         }
     }
 
@@ -121,7 +143,13 @@ impl Profile {
     pub fn is_complete(self) -> bool {
         matches!(
             self,
-            Self::Clean | Self::Hostile | Self::Restart | Self::Storm | Self::Crash | Self::Dispute
+            Self::Clean
+                | Self::Hostile
+                | Self::Restart
+                | Self::Storm
+                | Self::Crash
+                | Self::Dispute
+                | Self::Lease
         )
     }
 
@@ -198,6 +226,16 @@ impl Profile {
                 ..lossy
             },
             Self::Repeat => Mix { repeats: 3, ..gaps },
+            Self::Lease => Mix {
+                troubles: 2,
+                market: true,
+                spoiled_forks: 20,
+                ..restart
+            },
+            Self::Market => Mix {
+                market: true,
+                ..lossy
+            },
             Self::Chaos => Mix {
                 flips: 3,
                 lengths: 3,
@@ -208,6 +246,8 @@ impl Profile {
                 spoiled_forks: 15,
                 ..wild
             },
+            // What goes wrong there is none of this.
+            Self::Provider => Mix::default(),
         }
     }
 }

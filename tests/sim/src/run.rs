@@ -1,6 +1,6 @@
 //! Many seeds, several at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use crate::generate::generate;
 use crate::judge::Fault;
 use crate::play::play;
 use crate::profile::Profile;
+use crate::provider;
 use crate::shrink::shrink;
 
 /// A seed that takes longer than this is stuck.
@@ -27,9 +28,12 @@ pub struct Played {
     pub profile: Profile,
     pub seed: u64,
     pub faults: Vec<Fault>,
+    /// Of a provider's schedule its leases, the transactions that were taken, and that were refused.
     pub blocks: usize,
     pub rows: usize,
     pub inexact: usize,
+    /// Of a provider's schedule what there was of [`crate::occurrences`].
+    pub seen: BTreeSet<String>,
 }
 
 impl Played {
@@ -49,13 +53,18 @@ pub fn deal(profiles: &[Profile], seeds: Range<u64>) -> Vec<(Profile, u64)> {
     seeds.map(|seed| (of(seed), seed)).collect()
 }
 
-/// Plays seeds, `at_once` at a time, and hands over each as it is done. They share a server, but for those that take it down.
+/// Plays seeds, `at_once` at a time, and hands over each as it is done. They share a server, but for those that take it down and those
+/// that need none.
 pub async fn play_all(
     seeds: Vec<(Profile, u64)>,
     at_once: usize,
     mut done: impl FnMut(Played),
 ) -> Result<()> {
-    let (alone, shared): (Vec<_>, Vec<_>) = seeds.into_iter().partition(|seed| seed.0.is_alone());
+    let (schedules, networks): (Vec<_>, Vec<_>) = seeds
+        .into_iter()
+        .partition(|seed| seed.0 == Profile::Provider);
+    let (alone, shared): (Vec<_>, Vec<_>) =
+        networks.into_iter().partition(|seed| seed.0.is_alone());
     let (sender, mut played) = mpsc::channel(64);
     let mut workers = tokio::task::JoinSet::new();
     for (seeds, at_once) in [(shared, at_once), (alone, 1)] {
@@ -63,12 +72,53 @@ pub async fn play_all(
             workers.spawn(on_one_server(seeds, at_once, sender.clone()));
         }
     }
+    if !schedules.is_empty() {
+        workers.spawn(without_server(schedules, at_once, sender.clone()));
+    }
     drop(sender);
     while let Some(one) = played.recv().await {
         done(one);
     }
     while let Some(worker) = workers.join_next().await {
         worker??;
+    }
+    Ok(())
+}
+
+/// Schedules of a provider need nothing but processors, of which each takes one.
+async fn without_server(
+    seeds: Vec<(Profile, u64)>,
+    at_once: usize,
+    done: mpsc::Sender<Played>,
+) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let seeds = Arc::new(seeds);
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..at_once.clamp(1, cores) {
+        let (seeds, next, done) = (seeds.clone(), next.clone(), done.clone());
+        workers.spawn_blocking(move || {
+            while let Some((profile, seed)) =
+                seeds.get(next.fetch_add(1, Ordering::Relaxed)).copied()
+            {
+                let tally = provider::play(seed);
+                let played = Played {
+                    profile,
+                    seed,
+                    faults: tally.faults,
+                    blocks: tally.leases,
+                    rows: tally.taken,
+                    inexact: tally.refused,
+                    seen: tally.seen,
+                };
+                if done.blocking_send(played).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    while let Some(worker) = workers.join_next().await {
+        worker?;
     }
     Ok(())
 }
@@ -135,6 +185,7 @@ async fn play_one(
             faults: verdict.faults,
             rows: verdict.rows,
             inexact: verdict.inexact,
+            seen: BTreeSet::new(),
         };
         anyhow::Ok((database, played))
     });
@@ -153,11 +204,17 @@ async fn play_one(
         }],
         rows: 0,
         inexact: 0,
+        seen: BTreeSet::new(),
     })
 }
 
 /// Plays one seed, and if it fails prints the smallest story that breaks the same rule: the one asked for, or the first. True if it passed.
 pub async fn replay(profile: Profile, seed: u64, rule: Option<&str>) -> Result<bool> {
+    if profile == Profile::Provider {
+        let rule = rule.map(str::to_owned);
+        let played = tokio::task::spawn_blocking(move || provider::replay(seed, rule.as_deref()));
+        return Ok(played.await?);
+    }
     let server = Server::start(profile.is_alone()).await?;
     let mut database = server.database().await?;
     let story = generate(seed, profile);
@@ -218,9 +275,10 @@ impl Summary {
         }
     }
 
-    pub fn line(&self, name: &str) -> String {
+    pub fn line(&self, profile: Profile) -> String {
+        let (name, [blocks, rows, inexact]) = (profile.name(), profile.counts());
         let mut line = format!(
-            "{name:8} {:6} seeds {:6} failed {:8} blocks {:8} rows {:6} of them inexact, with a reason",
+            "{name:8} {:6} seeds {:6} failed {:8} {blocks} {:8} {rows} {:6} {inexact}",
             self.seeds, self.failed, self.blocks, self.rows, self.inexact
         );
         for (rule, (times, seeds)) in &self.rules {
@@ -258,7 +316,7 @@ pub async fn play_many(seeds: Vec<(Profile, u64)>, at_once: usize) -> Result<boo
     })
     .await?;
     for (profile, sum) in &sums {
-        println!("{}", sum.line(profile.name()));
+        println!("{}", sum.line(*profile));
     }
     println!(
         "{count} seeds in {:.0} s, {:.1} a second, {} failed",

@@ -16,12 +16,19 @@ pub enum Kind {
     Case,
     Votes,
     Output,
+    Provider,
+    Request,
+    Lease,
+    LeaseDispute,
 }
 
 impl Kind {
     /// Its row is still shown when the account is closed, with the slot of that.
     pub fn stays(self) -> bool {
-        matches!(self, Self::Job | Self::Case | Self::Votes | Self::Output)
+        !matches!(
+            self,
+            Self::Vault | Self::Grant | Self::Validator | Self::Model | Self::Provider
+        )
     }
 }
 

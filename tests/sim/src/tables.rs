@@ -103,7 +103,24 @@ const ENTITIES: &str = "
            FROM analytics.votes_$c
     UNION ALL SELECT 7, id_key, 0, slot, write_seq, exact, closed_slot,
            ARRAY[token_count, chunks_posted, chunks_posted_on_all_pages, updated_slot, completed_slot, lamports]::bigint[]
-           FROM analytics.outputs_$c";
+           FROM analytics.outputs_$c
+    UNION ALL SELECT 8, id_key, 0, slot, write_seq, exact, NULL,
+           ARRAY[stake_lamports, leased_units, earned_lamports, registered_slot, epochs_proved, lamports]::bigint[] FROM analytics.providers_$c
+    UNION ALL SELECT 9, id_key, 0, slot, write_seq, exact, closed_slot,
+           ARRAY[status_code, requested_slot, ended_slot, deposited_lamports, escrow_lamports, refunded_lamports, lamports]::bigint[]
+           FROM analytics.requests_$c
+    UNION ALL SELECT 10, id_key, 0, slot, write_seq, exact, closed_slot,
+           ARRAY[status_code, accepted_slot, started_slot, ended_slot, pending_lamports, escrow_lamports, tenant_due_lamports,
+                 CASE WHEN closed_slot IS NULL THEN held_lamports ELSE pending_lamports + escrow_lamports + tenant_due_lamports END,
+                 (SELECT count(*) FROM analytics.lease_epochs_$c e WHERE e.lease_key = l.id_key AND e.metered_slot = l.accepted_slot),
+                 (SELECT sum(e.amount_lamports) FROM analytics.lease_epochs_$c e WHERE e.lease_key = l.id_key AND e.metered_slot = l.accepted_slot),
+                 astray_lamports, lamports]::bigint[]
+           FROM analytics.leases_$c l
+    UNION ALL SELECT 11, id_key, opened_slot, slot, write_seq, exact, closed_slot,
+           ARRAY[status_code, opened_slot, resolved_slot, opened_elements, bond_lamports,
+                 CASE WHEN closed_slot IS NULL THEN held_lamports ELSE bond_lamports - COALESCE(burned_lamports + paid_lamports, 0) END,
+                 burned_lamports, lamports]::bigint[]
+           FROM analytics.lease_disputes_$c";
 
 /// What the settler compares with the chain: what accounts say they hold for somebody.
 const HELD: &str = "
@@ -112,14 +129,19 @@ const HELD: &str = "
       FROM analytics.validators_finalized
     UNION ALL SELECT 2, id_key, requested_slot, exact, CASE WHEN ended_slot IS NULL THEN ceiling_lamports ELSE 0 END
       FROM analytics.jobs_finalized WHERE closed_slot IS NULL
-    UNION ALL SELECT 5, id_key, 0, exact, held_lamports + output_rent_lamports FROM analytics.cases_finalized WHERE closed_slot IS NULL";
+    UNION ALL SELECT 5, id_key, 0, exact, held_lamports + output_rent_lamports FROM analytics.cases_finalized WHERE closed_slot IS NULL
+    UNION ALL SELECT 8, id_key, 0, exact, stake_lamports + activating_lamports + unbonding_lamports + claimable_lamports
+           + owed_foundation_lamports + owed_burn_lamports FROM analytics.providers_finalized
+    UNION ALL SELECT 9, id_key, 0, exact, escrow_lamports FROM analytics.requests_finalized WHERE closed_slot IS NULL
+    UNION ALL SELECT 10, id_key, 0, exact, held_lamports FROM analytics.leases_finalized WHERE closed_slot IS NULL
+    UNION ALL SELECT 11, id_key, opened_slot, exact, held_lamports FROM analytics.lease_disputes_finalized WHERE closed_slot IS NULL";
 
 /// The network's sums, in the order of [`crate::accounts::figures`].
 const FIGURES: &str = "SELECT ARRAY[jobs, jobs_settled, jobs_refunded, registered_validators, staked_lamports, disputes, disputes_open,
         fee_lamports, burned_lamports]::bigint[] FROM analytics.network_$c";
 
 /// By the numbers in the queries.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 12] = [
     Kind::Vault,
     Kind::Grant,
     Kind::Job,
@@ -128,6 +150,10 @@ const KINDS: [Kind; 8] = [
     Kind::Case,
     Kind::Votes,
     Kind::Output,
+    Kind::Provider,
+    Kind::Request,
+    Kind::Lease,
+    Kind::LeaseDispute,
 ];
 
 const SLOTS: &str = "SELECT slot, blockhash, gap FROM analytics.slots_$c ORDER BY slot DESC, gap";

@@ -17,7 +17,7 @@ pub struct Write {
     pub unchanged: bool,
 }
 
-/// What an entity is called: the account, and for jobs the slot of the request.
+/// What an entity is called: the account, and for jobs the slot of the request, for disputes about leases that of the dispute.
 pub type Name = (Kind, AccountId, i64);
 
 /// What the true chain says of an entity.
@@ -114,7 +114,9 @@ impl Truth {
                     }
                     Account::Live(content) => {
                         let name = match kind {
-                            Kind::Job => (kind, write.account, content.requested_slot() as i64),
+                            Kind::Job | Kind::LeaseDispute => {
+                                (kind, write.account, content.first_slot() as i64)
+                            }
                             _ => (kind, write.account, 0),
                         };
                         living.insert(write.account, name);

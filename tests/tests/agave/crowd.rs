@@ -4,7 +4,7 @@
 use crate::usage;
 use anyhow::{Context, Result, ensure};
 use mythic_e2e::{chain_program, compare::Index, ran, rpc_at, tail, target};
-use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::PROGRAMS;
 use mythic_postgres::{Cluster, ClusterConfig};
 use nix::{
     sys::signal::{Signal, kill},
@@ -99,7 +99,7 @@ impl Place {
             "libpath": target().join("libmythic_geyser_plugin.so"),
             "genesis_hash": made.stdout.trim(),
             "spool_dir": place.at("spool"),
-            "owners": [Pubkey::new_from_array(AI_PRECOMPILES_ID).to_string()],
+            "owners": PROGRAMS.map(|program| Pubkey::new_from_array(program).to_string()),
         });
         place.write("plugin.json", &plugin.to_string())?;
         Ok(Self {

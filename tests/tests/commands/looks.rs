@@ -235,10 +235,23 @@ pub fn readme_answers(network: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Everything that the two pages load or ask for is there.
+/// Routes of the API that a script names, as far as they are literal: `/v1/jobs`, `/v1/jobs/`.
+fn routes_named(script: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "/_".contains(c);
+    let rests = script.match_indices("/v1/").map(|(at, _)| &script[at..]);
+    rests
+        .map(|rest| rest.chars().take_while(|c| is_part(*c)).collect::<String>())
+        .filter(|name| name != "/v1/")
+        .collect()
+}
+
+/// The pages are built, everything that they load is there, and every route that they ask for exists.
 pub async fn pages_fetch_what_exists(network: &Network) -> Result<()> {
+    let described = network.get("/openapi.json").await?;
+    let routes = described["paths"].as_object().context("paths")?;
     let job = network.text("own_job");
     let mut seen = BTreeSet::new();
+    let mut named = BTreeSet::new();
     let mut left = vec!["/".to_owned(), format!("/jobs/{job}")];
     while let Some(path) = left.pop() {
         if !seen.insert(path.clone()) {
@@ -246,44 +259,29 @@ pub async fn pages_fetch_what_exists(network: &Network) -> Result<()> {
         }
         let response = network.http.get(network.url(&path)).send().await?;
         ensure!(response.status() == 200, "{path}: {}", response.status());
-        let kind = response.headers()["content-type"].to_str()?.to_owned();
-        let ours = ["text/html", "text/javascript"];
-        if !ours.iter().any(|ours| kind.starts_with(ours)) {
-            continue;
-        }
-        // Quoted paths: of parts, of pages, of the API.
         let text = response.text().await?;
-        for quoted in text.split('"').skip(1).step_by(2) {
-            let next = match quoted {
-                "./page.js" => "/static/page.js".to_owned(),
-                "/v1/jobs/" => format!("/v1/jobs/{job}"),
-                "/jobs/" => format!("/jobs/{job}"),
-                // A command line that is shown, not fetched.
-                _ if quoted.contains(char::is_whitespace) => continue,
-                // Nobody has challenged anything here.
-                "/v1/cases/" => continue,
-                "/receipt" | "/evidence" => format!("/v1/jobs/{job}{quoted}"),
-                // The job is appended.
-                _ if quoted.starts_with('/') && quoted.ends_with("job=") => {
-                    format!("{quoted}{job}")
-                }
-                _ if quoted.starts_with('/') => quoted.to_owned(),
-                _ => continue,
-            };
-            left.push(next);
+        let parts = text.split(['"', '\'', '`']);
+        left.extend(parts.filter_map(|quoted| {
+            let name = quoted
+                .strip_prefix("/static/")
+                .or(quoted.strip_prefix("./"))?;
+            let is_script = name.ends_with(".js") || name.ends_with(".css");
+            is_script.then(|| format!("/static/{name}"))
+        }));
+        if path.ends_with(".js") {
+            named.extend(routes_named(&text));
         }
     }
-    for needed in [
-        "/static/job.js",
-        "/static/style.css",
-        "/v1/network",
-        "/v1/validators?limit=100",
-    ] {
-        ensure!(seen.contains(needed), "{needed} in {seen:?}");
+    for name in &named {
+        let exists = routes.keys().any(|route| match route.split_once('{') {
+            Some((before, _)) => name.starts_with(before),
+            None => route == name,
+        });
+        ensure!(exists, "{name} is no route");
     }
-    ensure!(
-        seen.iter().any(|path| path.starts_with("/v1/stream?")),
-        "{seen:?}"
-    );
+    for needed in ["/v1/network", "/v1/jobs", "/v1/market", "/v1/stream"] {
+        ensure!(named.contains(needed), "{needed} in {named:?}");
+    }
+    ensure!(seen.iter().any(|path| path.ends_with(".css")), "{seen:?}");
     Ok(())
 }

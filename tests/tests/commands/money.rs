@@ -57,7 +57,35 @@ pub async fn pays(network: &Network, dir: &Path) -> Result<String> {
     grants(&wallet).await?;
     let key = buys(&wallet).await?;
     bounds(&wallet, &key).await?;
+    stakes(&wallet)?;
     Ok(file)
+}
+
+/// Stake of a validator and of the provider, which the wallet pays and their authorities sign.
+fn stakes(wallet: &Wallet<'_>) -> Result<()> {
+    wallet.run(&["wallet", "airdrop", "1"])?;
+    let keys = wallet.network.data_dir().join("keys");
+    for (command, name) in [("node", "validator-0"), ("provider", "provider")] {
+        let file = keys.join(format!("{name}.json")).display().to_string();
+        let add = [command, "add-stake", "0.1", "--authority", &file];
+        wallet.fails(&add, 2, &["Adding 0.1 SOL", "slots from now", "--yes"])?;
+        let added = json(&wallet.run(&[&add[..], &["--yes", "--json"]].concat())?)?;
+        ensure!(added["added_lamports"] == SOL / 10, "{added}");
+        let waiting = added["activating_lamports"].as_u64().unwrap_or(0);
+        ensure!(waiting >= SOL / 10, "{added}");
+        // A second time it waits beside the first.
+        let again = json(&wallet.run(&[&add[..], &["--yes", "--json"]].concat())?)?;
+        ensure!(
+            again["activating_lamports"] == waiting + SOL / 10,
+            "{again}"
+        );
+    }
+    let nobodys = ["--authority", wallet.file, "--yes"];
+    for (command, what) in [("node", "no validator"), ("provider", "no provider")] {
+        let add = [&[command, "add-stake", "0.1"][..], &nobodys].concat();
+        wallet.fails(&add, 4, &[what])?;
+    }
+    Ok(())
 }
 
 /// Airdrop, deposit, withdrawal.

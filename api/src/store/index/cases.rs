@@ -135,15 +135,29 @@ pub struct CaseRow {
     exact: bool,
 }
 
-/// The end of a case's phase.
+/// What comes next of a case or a lease if nobody does anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NextPhase {
-    /// `leaves_due`, `joining_end`, `commit_from`, `commit_end` or `reveal_end`.
+    /// Of a case `leaves_due`, `joining_end`, `commit_from`, `commit_end` or `reveal_end`; of a lease `start_end`, `ack_end`, `proof_end`
+    /// or `notice_end`.
     pub event: String,
     pub slot: i64,
     pub slots_left: i64,
     /// At the pace of the last slots; null where that is not known.
     pub seconds_left: Option<i64>,
+}
+
+impl NextPhase {
+    /// An event in a slot, seen from slot `now`; `pace` is the seconds that a slot takes.
+    pub fn of(event: &str, slot: i64, now: i64, pace: Option<f64>) -> Self {
+        let slots_left = slot.saturating_sub(now);
+        Self {
+            event: event.into(),
+            slot,
+            slots_left,
+            seconds_left: pace.map(|pace| (slots_left as f64 * pace).ceil() as i64),
+        }
+    }
 }
 
 /// A case with all that belongs to it.

@@ -1,10 +1,14 @@
 //! What the gateway reads of the index: all SQL on the indexer's views. A row has the shape in which the API shows it: amounts
 //! are lamports, slots the chain's, hashes hex, times RFC 3339; what is not known yet is null.
 
+pub mod burned;
 pub mod cases;
 pub mod jobs;
+pub mod leases;
 mod listing;
+pub mod market;
 pub mod network;
+pub mod prices;
 pub mod stats;
 pub mod validators;
 

@@ -38,9 +38,9 @@ pub struct DailyRow {
 /// Lamports destined to be burned.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BurnRow {
-    /// `fee`, `registration` or `dispute`.
+    /// `fee`, `registration` or `dispute`; of the Compute Market `lease`, `lease_dispute` or `lease_unserved`.
     kind: String,
-    /// The job, model or case, base58.
+    /// The job, model, case, lease or dispute about a lease, base58.
     account: String,
     slot: i64,
     at: Option<String>,
@@ -205,7 +205,14 @@ impl Statistic {
                   WHERE $2::bytea IS NULL OR s.number < $1::bigint ORDER BY s.number DESC LIMIT $3"
             ),
             Self::Burns => list(
-                &["burns_fee", "burns_registration", "burns_dispute"],
+                &[
+                    "burns_fee",
+                    "burns_registration",
+                    "burns_dispute",
+                    "burns_lease",
+                    "burns_lease_dispute",
+                    "burns_lease_unserved",
+                ],
                 "slot",
                 "account",
                 "",

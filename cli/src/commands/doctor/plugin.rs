@@ -11,7 +11,7 @@ use super::{
 use anyhow::Result;
 use clap::Args;
 use mythic_geyser_core::{PluginConfig, check_config};
-use mythic_interface::address::PROGRAM_ID;
+use mythic_interface::PROGRAMS;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -316,28 +316,43 @@ fn started(plugin: &Plugin, findings: &mut Vec<Finding>) -> Option<Started> {
     }
 }
 
-/// An index takes the accounts of one program, and refuses what was streamed under another filter.
+/// An index takes the accounts of both programs, and refuses what was streamed under another filter.
 fn owners(config: &PluginConfig) -> Finding {
     const WHAT: &str = "owners";
-    let program = PROGRAM_ID.to_string();
-    let fix = format!("owners: [\"{program}\"]");
+    let programs = PROGRAMS.map(|program| bs58::encode(program).into_string());
+    let fix = format!("owners: [\"{}\"]", programs.join("\", \""));
+    let named = |program: &str| config.owners.iter().any(|owner| owner == program);
+    let is_ours = |owner: &str| programs.iter().any(|program| program == owner);
+    let missing: Vec<&str> = programs
+        .iter()
+        .map(String::as_str)
+        .filter(|program| !named(program))
+        .collect();
     let strangers: Vec<&str> = config
         .owners
         .iter()
         .map(String::as_str)
-        .filter(|owner| *owner != program)
+        .filter(|owner| !is_ours(owner))
         .collect();
-    match (strangers.as_slice(), config.owners.contains(&program)) {
-        ([], _) => Finding::good(WHAT, program),
-        (strangers, false) => Finding::bad(
+    match (strangers.as_slice(), missing.as_slice()) {
+        ([], []) => Finding::good(WHAT, programs.join(", ")),
+        ([], missing) => Finding::bad(
+            WHAT,
+            format!(
+                "{} is missing: an index refuses what comes under another filter",
+                missing.join(", ")
+            ),
+            fix,
+        ),
+        (strangers, missing) if missing.len() == PROGRAMS.len() => Finding::bad(
             WHAT,
             format!("{} is no program of Mythic", strangers.join(", ")),
             fix,
         ),
-        (strangers, true) => Finding::bad(
+        (strangers, _) => Finding::bad(
             WHAT,
             format!(
-                "{} beside the program: an index refuses what comes under another filter",
+                "{} beside the programs: an index refuses what comes under another filter",
                 strangers.join(", ")
             ),
             fix,

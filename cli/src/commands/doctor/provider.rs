@@ -13,7 +13,17 @@ use mythic_interface::{
     state::Model,
     window,
 };
-use mythic_provider::{ProviderConfig, funds::Needs, measure, serve::models::LocalModel, setup};
+use mythic_provider::{
+    ProviderConfig,
+    container::{
+        config::{ContainersConfig, RuntimeKind},
+        needs,
+    },
+    funds::Needs,
+    measure,
+    serve::models::LocalModel,
+    setup,
+};
 use mythic_wire::{dial, signed::unix_seconds};
 use serde_json::Value;
 use solana_pubkey::Pubkey;
@@ -116,6 +126,7 @@ async fn examine(own: &Configured, findings: &mut Vec<Finding>) {
         )),
     }
     findings.extend(models(&chain, &own.config).await);
+    findings.extend(containers(&own.config.containers));
     findings.push(endpoint(own).await);
 }
 
@@ -310,7 +321,7 @@ fn stake(own: &Configured, said: &OnChain, class: &Class) -> Finding {
                 config.units,
                 sol(least)
             ),
-            "offer fewer units, or add stake: requests beyond it are declined",
+            "offer fewer units, or add stake (`mythic provider add-stake`): requests beyond it are declined",
         ),
     }
 }
@@ -398,6 +409,36 @@ async fn model(chain: &ChainClient, path: &Path) -> Result<Finding> {
             format!("register the file: mythic model register {shown}"),
         ),
     })
+}
+
+/// What runs containers here, and what is missing for it; where they are not leased out, whether they could be.
+fn containers(config: &ContainersConfig) -> Vec<Finding> {
+    const WHAT: &str = "containers";
+    let lacks = needs::lacks(config);
+    let detail = match config.runtime {
+        RuntimeKind::None => {
+            let detail = match lacks.first() {
+                None => "endpoints only; this machine could run containers by runc".to_owned(),
+                Some(lack) => format!("endpoints only; for containers by runc: {}", lack.what),
+            };
+            return vec![Finding::new(WHAT, Verdict::Note, detail)];
+        }
+        RuntimeKind::Runc => {
+            let images = config.images.len();
+            format!("by runc, of the images in {images} directories")
+        }
+        RuntimeKind::Docker => {
+            let repositories = config.repositories.len();
+            format!("by Docker, with images of {repositories} repositories beside its own")
+        }
+    };
+    if lacks.is_empty() {
+        return vec![Finding::good(WHAT, detail)];
+    }
+    let lacks = lacks.into_iter();
+    lacks
+        .map(|lack| Finding::bad(WHAT, lack.what, lack.mend))
+        .collect()
 }
 
 /// Whether tenants reach it, as far as that can be told from here.
@@ -598,6 +639,21 @@ mod tests {
             told.1 == Verdict::Bad && told.2.contains("60.0 %"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn what_is_missing_for_containers_is_wrong_only_where_they_are_leased_out() {
+        let mut config = ContainersConfig {
+            runc: "/no/such/runc".into(),
+            ..ContainersConfig::default()
+        };
+        let told = containers(&config);
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].told().1, Verdict::Note);
+        config.runtime = RuntimeKind::Runc;
+        let told: Vec<_> = containers(&config).iter().map(Finding::told).collect();
+        let runc = told.iter().find(|told| told.2.contains("/no/such/runc"));
+        assert_eq!(runc.map(|told| told.1), Some(Verdict::Bad), "{told:?}");
     }
 
     #[tokio::test]

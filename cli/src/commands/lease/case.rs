@@ -1,5 +1,5 @@
-//! Disputes about leases, from their opening to the last lamport: what can be done about each as things stand, and doing it. All of
-//! that is anybody's.
+//! Disputes about leases, from their opening to the last lamport: doing what can be done about each as things stand. All of that is
+//! anybody's.
 
 use super::{
     kept::Elements,
@@ -14,12 +14,12 @@ use mythic_client::{Bidding, Bids, ChainClient, ClientError, Commitment, Due, Fi
 use mythic_interface::{
     error::MythicError,
     market::{
+        due::DisputeStep,
         meter::{self, RefuteBond},
         state::{
             DisputeEnd, Lease, LeaseDispute, LeaseDisputeStatus, LeaseEpoch, NamedElement, Provider,
         },
     },
-    window,
 };
 use mythic_provider::proof::{dispute::transactions, opening::OpenedElement};
 use solana_instruction::Instruction;
@@ -140,60 +140,23 @@ pub fn bids(reward: u64) -> u64 {
     each.saturating_mul(TIMED)
 }
 
-/// What can be done about a dispute now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// An older one about the lease is decided first.
-    Older,
-    /// Its openings go on until this slot.
-    Openings(u64),
-    /// It is due: have it decided.
-    Resolve,
-    /// It is decided; its account stays until this slot.
-    Stays(u64),
-    /// Its account can be closed, which pays its disputer.
-    Collect,
-}
-
-impl Next {
-    /// As the program decides. The lease may have no account any more: then no dispute about it is open.
-    pub fn of(dispute: &LeaseDispute, lease: Option<&Lease>, slot: u64) -> Self {
-        let status = LeaseDisputeStatus::from_u8(dispute.header.status);
-        if status == Some(LeaseDisputeStatus::Resolved) {
-            return match window::open(slot, dispute.retention_end()) {
-                true => Self::Stays(dispute.retention_end()),
-                false => Self::Collect,
-            };
+/// What is waited for about a dispute, in words.
+pub fn awaited(step: DisputeStep, lease: Option<&Lease>, slot: u64) -> String {
+    let left = |end: u64| {
+        let slots = end.saturating_sub(slot);
+        lease.map_or_else(
+            || counted(slots, "slot"),
+            |lease| about(seconds_of(lease, slots)),
+        )
+    };
+    match step {
+        DisputeStep::Older => "an older dispute about the lease is decided first".into(),
+        DisputeStep::Openings(end) => {
+            format!("the provider may answer for {} more", left(end))
         }
-        let Some(lease) = lease.filter(|lease| dispute.number.get() == lease.oldest_dispute())
-        else {
-            return Self::Older;
-        };
-        let decided = dispute.opened == dispute.all()
-            || lease.refuted_slot.get() != 0
-            || status == Some(LeaseDisputeStatus::Wrong);
-        match !decided && window::open(slot, dispute.openings_end.get()) {
-            true => Self::Openings(dispute.openings_end.get()),
-            false => Self::Resolve,
-        }
-    }
-
-    /// What is waited for, in words.
-    pub fn words(self, lease: Option<&Lease>, slot: u64) -> String {
-        let left = |end: u64| {
-            let slots = end.saturating_sub(slot);
-            lease.map_or_else(
-                || counted(slots, "slot"),
-                |lease| about(seconds_of(lease, slots)),
-            )
-        };
-        match self {
-            Self::Older => "an older dispute about the lease is decided first".into(),
-            Self::Openings(end) => format!("the provider may answer for {} more", left(end)),
-            Self::Resolve => "it can be decided".into(),
-            Self::Stays(end) => format!("its bond can be collected in {}", left(end)),
-            Self::Collect => "its bond can be collected".into(),
-        }
+        DisputeStep::Resolve => "it can be decided".into(),
+        DisputeStep::Stays(end) => format!("its bond can be collected in {}", left(end)),
+        DisputeStep::Collect => "its bond can be collected".into(),
     }
 }
 
@@ -384,9 +347,9 @@ pub async fn advance(
         let slot = chain.slot(Commitment::Processed).await?;
         // Read again: what came before may have convicted, or made it the oldest.
         let state = find(chain, lease).await?;
-        let (call, what) = match Next::of(dispute, state.as_ref(), slot) {
-            Next::Resolve => (ix::resolve_lease_dispute(address, dispute), "decided"),
-            Next::Collect if !own || dispute.disputer == key.to_bytes() => (
+        let (call, what) = match DisputeStep::of(dispute, state.as_ref(), slot) {
+            DisputeStep::Resolve => (ix::resolve_lease_dispute(address, dispute), "decided"),
+            DisputeStep::Collect if !own || dispute.disputer == key.to_bytes() => (
                 ix::close_lease_dispute(address, dispute),
                 "paid out and closed",
             ),
@@ -521,44 +484,13 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_done_about_a_dispute_is_what_the_program_takes() {
-        let (mut lease, mut dispute) = (lease(), LeaseDispute::zeroed());
-        lease.disputes.set(2);
-        lease.open_disputes.set(2);
-        dispute.header.status = LeaseDisputeStatus::Open as u8;
-        dispute.count = 1;
-        dispute.openings_end.set(50);
-        dispute.number.set(1);
-        let next =
-            |lease: &Lease, dispute: &LeaseDispute, slot| Next::of(dispute, Some(lease), slot);
-        assert_eq!(next(&lease, &dispute, 99), Next::Older);
-        lease.open_disputes.set(1);
-        assert_eq!(next(&lease, &dispute, 49), Next::Openings(50));
-        assert_eq!(next(&lease, &dispute, 50), Next::Resolve, "nobody answered");
-        dispute.header.status = LeaseDisputeStatus::Wrong as u8;
-        assert_eq!(next(&lease, &dispute, 20), Next::Resolve);
-        dispute.header.status = LeaseDisputeStatus::Open as u8;
-        dispute.opened = 1;
-        assert_eq!(next(&lease, &dispute, 20), Next::Resolve, "all is shown");
-        dispute.opened = 0;
-        lease.refuted_slot.set(10);
-        assert_eq!(
-            next(&lease, &dispute, 20),
-            Next::Resolve,
-            "another one convicted"
-        );
-        dispute.header.status = LeaseDisputeStatus::Resolved as u8;
-        dispute.resolved_slot.set(20);
-        dispute.close_delay_slots.set(30);
-        assert_eq!(next(&lease, &dispute, 49), Next::Stays(50));
-        assert_eq!(next(&lease, &dispute, 50), Next::Collect);
-        assert_eq!(
-            Next::of(&dispute, None, 50),
-            Next::Collect,
-            "without its lease"
-        );
-        assert!(Next::Stays(50).words(Some(&lease), 20).contains("in 12 s"));
-        assert!(Next::Stays(50).words(None, 20).contains("in 30 slots"));
+    fn what_is_waited_for_is_told_in_time_while_the_lease_says_how_long_slots_take() {
+        let lease = lease();
+        let stays = DisputeStep::Stays(50);
+        assert!(awaited(stays, Some(&lease), 20).contains("in 12 s"));
+        assert!(awaited(stays, None, 20).contains("in 30 slots"));
+        let open = awaited(DisputeStep::Openings(50), Some(&lease), 20);
+        assert!(open.contains("answer for 12 s more"), "{open}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{
     close::close,
     host::Host,
+    image::ContainerArgs,
     probe::{self, Proof},
     read::{load, provider},
     request::Request,
@@ -50,6 +51,8 @@ impl Demo {
             units: 1,
             seconds: SECONDS,
             max_concurrent: 2,
+            min_tokens_per_second: None,
+            container: ContainerArgs::default(),
             yes: self.yes,
             json: false,
         };
@@ -104,6 +107,9 @@ impl Demo {
             sol(settled.2)
         );
         note!("Every lamport is accounted for: `mythic lease show {address}`.");
+        if let Some(page) = connection.page(&format!("/leases/{address}")) {
+            note!("The same on a page: {page}");
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! served.
 
 use super::{
-    case::{self, Next, OWN_TRANSACTIONS, Stakes, verdict},
+    case::{self, OWN_TRANSACTIONS, Stakes, awaited, verdict},
     host::{Host, is_of_dev},
     kept::Elements,
     proofs::{self, Drawer, Evidence, Judged},
@@ -27,6 +27,7 @@ use mythic_client::{
 };
 use mythic_interface::{
     market::{
+        due::DisputeStep,
         meter,
         state::{Lease, LeaseDispute, LeaseEpoch},
     },
@@ -333,7 +334,8 @@ async fn look(
         0 => state.openings_end.get(),
         _ => state.retention_end(),
     };
-    let words = Next::of(&state, of.as_ref(), slot).words(of.as_ref(), slot);
+    let step = DisputeStep::of(&state, of.as_ref(), slot);
+    let words = awaited(step, of.as_ref(), slot);
     let slots = end.saturating_sub(slot);
     let long = of.map_or(SPARE, |of| patience(&of, slots));
     Ok(Stand::Waits(words, long))

@@ -8,17 +8,22 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use mythic_interface::{hash::access_hash, market::state::Lease};
 use mythic_provider::{
-    access::Access,
+    access::{Access, ContainerAccess},
     proof::opening::{MAX_OPENING, Opening},
     receipt::Receipt,
     source::{SPECS, name},
-    spec::Document,
+    spec::{Document, FLOOR_ANSWER, container::Unsealed},
 };
-use mythic_wire::{Origin, dial};
+use mythic_wire::{
+    Origin, dial,
+    signed::{self, purpose},
+};
 use reqwest::RequestBuilder;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take; a completion is short here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +33,10 @@ const STRANGERS_PATIENCE: Duration = Duration::from_secs(15);
 const REASON: usize = 200;
 /// Tokens of the completion of a probe.
 const TOKENS: u32 = 16;
+/// What is asked where speed is measured, most tokens of the answer, and how often it is tried.
+const COUNT: &str = "Count from one to five hundred in words, one number a line.";
+const MOST_MEASURED: u32 = 1_024;
+const TRIES: usize = 3;
 
 /// A provider's URL.
 pub struct Host {
@@ -46,6 +55,14 @@ pub enum Word {
     Declined(String),
 }
 
+/// How a lease is reached, by what it is of.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Reached {
+    Container(ContainerAccess),
+    Endpoint(Access),
+}
+
 /// A short answer, and whether its receipt is the operator's.
 pub struct Said {
     pub text: String,
@@ -57,6 +74,11 @@ pub struct Said {
 pub fn is_of_dev(connection: &Connection) -> bool {
     let (rpc, _) = connection.chain_urls();
     control::running(&connection.data_dir()).is_ok_and(|dev| dev.rpc_url == rpc)
+}
+
+/// Whether an answer says something of speed: the model may have ended it early, and of short ones nothing is promised.
+fn is_telling(made: u64, asked: u32) -> bool {
+    made >= u64::from((asked / 2).max(FLOOR_ANSWER))
 }
 
 impl Host {
@@ -141,6 +163,31 @@ impl Host {
         Ok(url)
     }
 
+    /// Tells the values of a container's environment, signed by its tenant.
+    pub async fn tell_environment(
+        &self,
+        wallet: &Keypair,
+        lease: &Pubkey,
+        values: &[Unsealed],
+    ) -> Result<()> {
+        let (path, body) = (
+            format!("/v1/leases/{lease}/environment"),
+            serde_json::to_vec(&json!({"values": values}))?,
+        );
+        let asked = signed::Request {
+            origin: &Origin::parse(&self.endpoint)?,
+            method: "PUT",
+            path: &path,
+            purpose: &purpose::environment(lease),
+            body: &body,
+        };
+        let mut put = self.http.put(format!("{}{path}", self.endpoint));
+        for (name, value) in signed::sign(&asked, wallet) {
+            put = put.header(name, value);
+        }
+        self.bytes(put.body(body)).await.map(drop)
+    }
+
     /// What became of a request there.
     pub async fn word(&self, request: &Pubkey) -> Word {
         let url = format!("{}/v1/requests/{request}", self.endpoint);
@@ -156,8 +203,30 @@ impl Host {
         }
     }
 
-    /// How a lease is reached, exactly as its start states.
+    /// How an endpoint is reached, exactly as its start states.
     pub async fn access(&self, lease: &Pubkey, state: &Lease) -> Result<Access> {
+        match self.reached(lease, state).await? {
+            Reached::Endpoint(access) => Ok(access),
+            Reached::Container(_) => Err(Exit::error(
+                exit::USAGE,
+                format!("lease {lease} is of a container: `mythic lease ssh {lease}` enters it"),
+            )),
+        }
+    }
+
+    /// How a container is reached, exactly as its start states.
+    pub async fn container(&self, lease: &Pubkey, state: &Lease) -> Result<ContainerAccess> {
+        match self.reached(lease, state).await? {
+            Reached::Container(access) => Ok(access),
+            Reached::Endpoint(_) => Err(Exit::error(
+                exit::USAGE,
+                format!("lease {lease} is of an endpoint and not of a container"),
+            )),
+        }
+    }
+
+    /// How a lease is reached, whatever it is of.
+    pub async fn reached(&self, lease: &Pubkey, state: &Lease) -> Result<Reached> {
         let url = format!("{}/v1/leases/{lease}/access", self.endpoint);
         let bytes = self.bytes(self.http.get(url)).await?;
         if access_hash(&bytes) != state.access_hash {
@@ -191,10 +260,51 @@ impl Host {
         key: &str,
         question: &str,
     ) -> Result<Said> {
+        let about = (lease, operator);
+        self.answer(access, about, key, (question, TOKENS)).await
+    }
+
+    /// Tokens a second of one answer, from the request to its end: the best of a few tries, or the first that reaches a floor. `None` if
+    /// all answers were too short to tell.
+    pub async fn speed(
+        &self,
+        access: &Access,
+        (lease, operator): (&Pubkey, &Pubkey),
+        key: &str,
+        floor: u32,
+    ) -> Result<Option<f64>> {
+        // What takes two seconds at the floor: the way there and back is a small part of it.
+        let tokens = floor.saturating_mul(2).clamp(FLOOR_ANSWER, MOST_MEASURED);
+        let mut best: Option<f64> = None;
+        for _ in 0..TRIES {
+            let (about, started) = ((lease, operator), Instant::now());
+            let said = self.answer(access, about, key, (COUNT, tokens)).await?;
+            // The provider's own count: no more than were asked for, nor than the text can hold.
+            let most = u64::from(tokens).min(said.text.len() as u64);
+            let made = said.tokens.min(most);
+            if !is_telling(made, tokens) {
+                continue;
+            }
+            let speed = made as f64 / started.elapsed().as_secs_f64();
+            best = Some(best.map_or(speed, |best| best.max(speed)));
+            if speed >= f64::from(floor) {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    async fn answer(
+        &self,
+        access: &Access,
+        (lease, operator): (&Pubkey, &Pubkey),
+        key: &str,
+        (question, tokens): (&str, u32),
+    ) -> Result<Said> {
         let body = serde_json::to_vec(&json!({
             "model": access.model,
             "messages": [{"role": "user", "content": question}],
-            "max_completion_tokens": TOKENS,
+            "max_completion_tokens": tokens,
             "temperature": 0,
         }))?;
         let url = format!("{}/chat/completions", access.base_url);
@@ -229,6 +339,23 @@ impl Host {
             }
             Err(error) if exit::code(&error) == exit::NOT_FOUND => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_ends_early_says_nothing_of_speed() {
+        for (made, asked, told) in [
+            (u64::from(FLOOR_ANSWER), FLOOR_ANSWER, true),
+            (u64::from(FLOOR_ANSWER) - 1, FLOOR_ANSWER, false),
+            (512, MOST_MEASURED, true),
+            (511, MOST_MEASURED, false),
+        ] {
+            assert_eq!(is_telling(made, asked), told, "{made} of {asked}");
         }
     }
 }

@@ -20,6 +20,13 @@ pub struct Kept {
     pub key: String,
     /// The provider's URL.
     pub endpoint: String,
+    /// The document that was left there, for a provider that lost it; not kept by older versions, nor of a container, which is lost with
+    /// its provider's disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// The SSH key of a container, as OpenSSH has it; then there is no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_key: Option<String>,
 }
 
 fn path(connection: &Connection, lease: &Pubkey) -> PathBuf {

@@ -2,6 +2,7 @@
 
 use super::{
     host::{Host, Word},
+    image::ContainerArgs,
     kept::Kept,
     read::{address, load, request_at},
     show::{ProviderOffer, offers},
@@ -28,10 +29,14 @@ use mythic_interface::{
         meter,
         state::{Isolation, Lease, LeaseKind, LeaseStatus, MarketConfig, RequestStatus},
     },
-    state::{Model, ModelStatus},
+    state::{Model, ModelStatus, NO_KEY},
     window,
 };
-use mythic_provider::{access::Access, spec::Document, spec::Spec};
+use mythic_provider::{
+    access::Access,
+    intake::fit::Decline,
+    spec::{Document, FLOOR_ANSWER, FLOOR_PROMPT, Spec, container::Unsealed},
+};
 use mythic_wire::openai::model_id;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -44,9 +49,11 @@ const NONCE_SLOTS: u32 = 1_000;
 /// How long a start is waited for after that: an engine is loaded.
 const START_PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Pause before the values of an environment are told again that others' have pushed out.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
 
-/// Lease an endpoint: pay for all seconds, wait until the provider serves it, check how it is reached, acknowledge. What it costs is shown
-/// first; what is not used comes back when you close it
+/// Lease an endpoint, or with --image a container: pay for all seconds, wait until the provider serves it, check how it is reached,
+/// acknowledge. What it costs is shown first; what is not used comes back when you close it
 #[derive(Args, Debug, Clone)]
 pub struct Request {
     /// Authority of the provider [default: the cheapest of the class with units free]
@@ -67,6 +74,11 @@ pub struct Request {
     /// Answers at once
     #[arg(long, default_value_t = 2)]
     pub max_concurrent: usize,
+    /// Least tokens a second of one answer that the provider must promise; it takes the request only if it has measured as much
+    #[arg(long, conflicts_with = "image")]
+    pub min_tokens_per_second: Option<u32>,
+    #[command(flatten)]
+    pub container: ContainerArgs,
     /// Sign without asking
     #[arg(long)]
     pub yes: bool,
@@ -83,7 +95,7 @@ pub struct Leased {
 }
 
 impl Request {
-    /// Runs it.
+    /// Leases an endpoint.
     pub async fn run(self, connection: &Connection) -> Result<Leased> {
         let (chain, wallet) = (connection.chain(), connection.wallet()?);
         let offer = self.offer(&chain).await?;
@@ -102,14 +114,15 @@ impl Request {
 
         let host = Host::new(&offer.endpoint)?;
         let key = format!("lease-{}", hex::encode(rand::random::<[u8; 24]>()));
-        let spec = Spec::endpoint(&lease_key_hash(key.as_bytes()), self.max_concurrent);
+        let spec = Spec::endpoint(&lease_key_hash(key.as_bytes()), self.max_concurrent)
+            .with_floor(self.min_tokens_per_second);
         let document = Document::new(rand::random(), &spec);
         let source = host.leave(&document).await?;
         let slot = chain.slot(Commitment::Processed).await?;
         let params = &config.params;
         let life = NONCE_SLOTS.min(params.max_nonce_life_slots.get());
         let nonce = window::nonce(slot.saturating_add(life.into()), rand::random());
-        let (class, args) = self.arguments(&offer, &model, (&document, &source), &config)?;
+        let (class, args) = self.arguments(&offer, Some(&model), (&document, &source), &config)?;
         let args = RequestCompute { nonce, ..args };
         let address = market::address::request(wallet.pubkey(), &nonce);
         let lease = market::address::lease(address);
@@ -118,6 +131,8 @@ impl Request {
             lease: lease.to_string(),
             key: key.clone(),
             endpoint: offer.endpoint.clone(),
+            document: String::from_utf8(document.to_bytes()).ok(),
+            ssh_key: None,
         };
         let file = kept.write(connection, &lease)?;
 
@@ -125,10 +140,11 @@ impl Request {
         let call = ix::request_compute(wallet.pubkey(), wallet.pubkey(), class, &args);
         wallet::send(&chain, &wallet, &[call]).await?;
         step.done();
-        let state = accepted(&chain, &wallet, &host, (&address, &lease)).await?;
+        let state = accepted(&chain, &wallet, &host, (&address, &lease), &[]).await?;
         let wanted = Wanted {
             model: model_name,
             max_concurrent: self.max_concurrent,
+            min_tokens_per_second: self.min_tokens_per_second,
             operator: offer.operator.to_string(),
         };
         let access = acknowledged(&chain, &wallet, &host, (&lease, &key, &wanted), state).await?;
@@ -160,7 +176,7 @@ impl Request {
     }
 
     /// The provider that is asked: the one that is named, or the cheapest that has room.
-    async fn offer(&self, chain: &ChainClient) -> Result<ProviderOffer> {
+    pub async fn offer(&self, chain: &ChainClient) -> Result<ProviderOffer> {
         let offers = offers(chain, &self.class).await?;
         let none = |message: String| Exit::error(exit::NOT_FOUND, message);
         if let Some(named) = &self.provider {
@@ -223,7 +239,7 @@ impl Request {
     }
 
     /// Refuses what the market would.
-    fn check_price(&self, offer: &ProviderOffer, config: &MarketConfig) -> Result<()> {
+    pub fn check_price(&self, offer: &ProviderOffer, config: &MarketConfig) -> Result<()> {
         let (least, no_show) = (config.grid.epoch_seconds.get(), config.params.rules.no_show);
         let refuse = |message: String| Err(Exit::error(exit::USAGE, message));
         if self.seconds < least {
@@ -244,7 +260,12 @@ impl Request {
     }
 
     /// Says what it costs; returns all that leaves the wallet at first.
-    async fn costs(&self, chain: &ChainClient, offer: &ProviderOffer, model: &str) -> Result<u64> {
+    pub async fn costs(
+        &self,
+        chain: &ChainClient,
+        offer: &ProviderOffer,
+        model: &str,
+    ) -> Result<u64> {
         let price = meter::price_of(offer.price, self.units, self.seconds.into());
         let price = price.map_err(|error| Exit::error(exit::USAGE, error.message()))?;
         let len = mythic_interface::market::state::Request::LEN;
@@ -262,13 +283,19 @@ impl Request {
             sol(rent),
             sol(fees)
         );
+        if let Some(floor) = self.min_tokens_per_second {
+            note!(
+                "  at least {floor} tokens a second for one answer of {FLOOR_ANSWER} tokens or more to a prompt of at most {FLOOR_PROMPT}, which the provider must have measured to take it; `mythic lease probe` measures it, no stake backs it"
+            );
+        }
         Ok(price.saturating_add(rent).saturating_add(fees))
     }
 
-    fn arguments(
+    /// The class and the arguments of a request: of an endpoint of this model, or of a container.
+    pub fn arguments(
         &self,
         offer: &ProviderOffer,
-        model: &Pubkey,
+        model: Option<&Pubkey>,
         (document, source): (&Document, &str),
         config: &MarketConfig,
     ) -> Result<(Pubkey, RequestCompute)> {
@@ -278,10 +305,13 @@ impl Request {
         })?;
         let args = RequestCompute {
             nonce: [0; 16],
-            kind: LeaseKind::Endpoint as u8,
+            kind: match model {
+                Some(_) => LeaseKind::Endpoint as u8,
+                None => LeaseKind::Container as u8,
+            },
             spec_hash: document.hash(),
             spec_source: source,
-            model: model.to_bytes(),
+            model: model.map_or(NO_KEY, |model| model.to_bytes()),
             units: self.units,
             region: Text::default(),
             isolation: Isolation::Process as u8,
@@ -296,15 +326,18 @@ impl Request {
     }
 }
 
-/// Waits until the provider has taken a request and started its lease. One that it declines, or does not take in time, is taken back.
-async fn accepted(
+/// Waits until the provider has taken a request and started its lease. One that it declines, or does not take in time, is taken back. Values
+/// of an environment that it has forgotten are told again.
+pub async fn accepted(
     chain: &ChainClient,
     wallet: &Keypair,
     host: &Host,
     (request, lease): (&Pubkey, &Pubkey),
+    environment: &[Unsealed],
 ) -> Result<Lease> {
     let step = Step::new("Waiting until the provider takes it and starts");
     let started = Instant::now();
+    let (mut told, forgotten) = (started, Decline::Environment.to_string());
     loop {
         if let Some((_, state)) = chain.account::<Lease>(lease).await?
             && state.status() != Some(LeaseStatus::Accepted)
@@ -321,6 +354,13 @@ async fn accepted(
                 Word::Waiting(reason) if late => Some(reason),
                 Word::Waiting(reason) => {
                     step.note(&reason);
+                    if reason == forgotten && told.elapsed() > TELL_AGAIN {
+                        told = Instant::now();
+                        if let Err(error) = host.tell_environment(wallet, lease, environment).await
+                        {
+                            step.note(&format!("the environment can't be told again: {error:#}"));
+                        }
+                    }
                     None
                 }
                 Word::Nothing => late.then(|| "it did not take it in time".to_owned()),
@@ -336,7 +376,7 @@ async fn accepted(
                 ));
             }
         } else {
-            step.note("taken; the engine is loaded");
+            step.note("taken; it is prepared");
         }
         if started.elapsed() > START_PATIENCE {
             return Err(Exit::error(
@@ -353,6 +393,7 @@ struct Wanted {
     /// The model's id.
     model: String,
     max_concurrent: usize,
+    min_tokens_per_second: Option<u32>,
     /// Base58 key of the provider's operator.
     operator: String,
 }
@@ -375,6 +416,11 @@ impl Wanted {
         }
         if access.operator != self.operator {
             return other("operator", &access.operator, &self.operator);
+        }
+        if access.min_tokens_per_second != self.min_tokens_per_second {
+            let floor = |promised: Option<u32>| promised.map_or("none".into(), |n| n.to_string());
+            let (given, wanted) = (access.min_tokens_per_second, self.min_tokens_per_second);
+            return other("floor in tokens a second", &floor(given), &floor(wanted));
         }
         match access.max_concurrent >= self.max_concurrent {
             true => Ok(()),
@@ -399,22 +445,33 @@ async fn acknowledged(
     let access = host.access(lease, &state).await?;
     wanted.check(lease, &access)?;
     host.model(&access, key).await?;
+    acknowledge(chain, wallet, lease, state).await?;
+    step.done();
+    Ok(access)
+}
+
+/// Says on chain that a lease was reached.
+pub async fn acknowledge(
+    chain: &ChainClient,
+    wallet: &Keypair,
+    lease: &Pubkey,
+    state: Lease,
+) -> Result<()> {
     if state.status() == Some(LeaseStatus::Started) {
         let call = ix::acknowledge_start(lease, &state);
         wallet::send(chain, wallet, &[call]).await?;
     }
     let state = load(chain, lease).await?;
-    if state.status() != Some(LeaseStatus::Active) {
-        return Err(Exit::error(
+    match state.status() == Some(LeaseStatus::Active) {
+        true => Ok(()),
+        false => Err(Exit::error(
             exit::FAILURE,
             format!(
                 "the lease is not active: {}",
                 super::words::standing(&state, 0)
             ),
-        ));
+        )),
     }
-    step.done();
-    Ok(access)
 }
 
 #[cfg(test)]
@@ -427,6 +484,7 @@ mod tests {
         let wanted = Wanted {
             model: "m@0".into(),
             max_concurrent: 2,
+            min_tokens_per_second: Some(20),
             operator: "op".into(),
         };
         let good = Access {
@@ -435,14 +493,17 @@ mod tests {
             model: "m@0".into(),
             max_concurrent: 2,
             operator: "op".into(),
+            min_tokens_per_second: Some(20),
         };
         assert!(wanted.check(&lease, &good).is_ok());
         type Change = fn(&mut Access);
-        let cases: [(Change, &str); 4] = [
+        let cases: [(Change, &str); 6] = [
             (|a| a.lease = "other".into(), "lease is other"),
             (|a| a.model = "tiny@0".into(), "model is tiny@0"),
             (|a| a.operator = "thief".into(), "operator is thief"),
             (|a| a.max_concurrent = 1, "answers at once is 1"),
+            (|a| a.min_tokens_per_second = Some(19), "a second is 19"),
+            (|a| a.min_tokens_per_second = None, "a second is none"),
         ];
         for (change, words) in cases {
             let mut access = good.clone();

@@ -1,7 +1,7 @@
 //! `mythic lease settle`: whatever is due about a lease and nobody has done yet.
 
 use super::{
-    case::{self, Next, SHOWING},
+    case::{self, SHOWING},
     kept::Elements,
     read::{address, find},
 };
@@ -17,7 +17,10 @@ use crate::{
 use anyhow::Result;
 use clap::Args;
 use mythic_client::{ChainClient, Commitment, base_fee, market::ix};
-use mythic_interface::market::state::{Lease, LeaseDispute};
+use mythic_interface::market::{
+    due::{DisputeStep, releasable},
+    state::{Lease, LeaseDispute},
+};
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -60,7 +63,11 @@ impl Settle {
             note!("dispute {dispute}: {}", case::verdict(state));
             note!(
                 "  {}",
-                Next::of(state, lease.as_ref(), slot).words(lease.as_ref(), slot)
+                case::awaited(
+                    DisputeStep::of(state, lease.as_ref(), slot),
+                    lease.as_ref(),
+                    slot
+                )
             );
         }
         if held > 0 {
@@ -135,9 +142,7 @@ async fn sent(chain: &ChainClient, wallet: &Keypair, call: Instruction) -> Resul
 
 /// Whether an epoch can be paid.
 fn is_payable(lease: &Lease, slot: u64) -> bool {
-    let (rules, held_from) = (&lease.terms.rules, lease.held_from());
-    let mut ring = lease.ring.iter();
-    ring.any(|entry| entry.is_due(rules, held_from, slot))
+    releasable(lease, slot).next().is_some()
 }
 
 /// Disputes to which an element that convicts can be shown from here.
@@ -158,14 +163,16 @@ fn showing(
 
 /// Transactions of what is due at a slot: what is decided first may make more due.
 fn due(lease: Option<&Lease>, disputes: &[(Pubkey, LeaseDispute)], slot: u64) -> usize {
-    let of = |(_, dispute): &&(Pubkey, LeaseDispute)| Next::of(dispute, lease, slot);
+    let of = |(_, dispute): &&(Pubkey, LeaseDispute)| DisputeStep::of(dispute, lease, slot);
     let now = disputes
         .iter()
-        .filter(|dispute| matches!(of(dispute), Next::Resolve | Next::Collect));
-    let decides = disputes.iter().any(|dispute| of(&dispute) == Next::Resolve);
+        .filter(|dispute| matches!(of(dispute), DisputeStep::Resolve | DisputeStep::Collect));
+    let decides = disputes
+        .iter()
+        .any(|dispute| of(&dispute) == DisputeStep::Resolve);
     let later = disputes
         .iter()
-        .filter(|dispute| decides && of(dispute) == Next::Older);
+        .filter(|dispute| decides && of(dispute) == DisputeStep::Older);
     now.count()
         + later.count()
         + usize::from(lease.is_some_and(|lease| is_payable(lease, slot)))
@@ -184,6 +191,7 @@ mod tests {
         let mut lease = Lease::zeroed();
         assert_eq!(due(Some(&lease), &[], 100), 0);
         lease.terms.rules.dispute_slots.set(10);
+        lease.acknowledged_slot.set(70);
         let entry = &mut lease.ring[Lease::place(4)];
         entry.epoch.set(4);
         entry.slot.set(80);

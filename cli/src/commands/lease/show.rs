@@ -7,6 +7,7 @@ use super::{
 use crate::{
     context::Connection,
     exit::{self, Exit},
+    note,
     report::{Report, print_rows},
     units::sol,
 };
@@ -187,7 +188,14 @@ impl Show {
     pub async fn run(self, connection: &Connection) -> Result<()> {
         let address = address(&self.lease)?;
         let lease = load(&connection.chain(), &address).await?;
-        describe(&address, &lease).print(self.json)
+        describe(&address, &lease).print(self.json)?;
+        if let Some(page) = connection
+            .page(&format!("/leases/{address}"))
+            .filter(|_| !self.json)
+        {
+            note!("On a page: {page}");
+        }
+        Ok(())
     }
 }
 

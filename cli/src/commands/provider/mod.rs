@@ -4,7 +4,7 @@ mod init;
 mod measure;
 mod notice;
 
-use crate::{config, context::Connection, dev::crook, stop::shutdown};
+use crate::{commands::stake::AddStake, config, context::Connection, dev::crook, stop::shutdown};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ pub enum Provider {
     Run(Run),
     Measure(measure::Measure),
     Notice(notice::Notice),
+    AddStake(AddStake),
 }
 
 /// Take requests and serve leases, until stopped. What was promised survives a kill; the next start goes on with it
@@ -52,5 +53,6 @@ pub async fn run(command: Provider, connection: &Connection) -> Result<()> {
         }
         Provider::Measure(measure) => measure.run(connection).await,
         Provider::Notice(notice) => notice.run().await,
+        Provider::AddStake(add) => add.provider(connection).await,
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::market;
 use super::plans::rows_read;
 use super::world::{Fact, MODEL, MODELS, Outcome, PRICE_CHANGES, START, VALIDATOR, World, key};
 use super::{BATCH, write};
@@ -31,6 +32,10 @@ pub async fn as_analyst(db: &Database) {
         .batch_execute(include_str!(
             "../../../../sql/settler/0001_reconciliation.sql"
         ))
+        .await
+        .unwrap();
+    db.client
+        .batch_execute(include_str!("../../../../sql/settler/0002_market.sql"))
         .await
         .unwrap();
     let compared = "INSERT INTO settler.reconciliation (ok, context_slot, accounts, differing, confirmed, unbacked, inexact,
@@ -79,6 +84,7 @@ async fn the_query_book_is_answered_rightly_and_by_indexes() {
     sums_are_right(&db, &world, &book).await;
     lists_are_right(&db, &world, &book).await;
     histories_are_right(&db, &world, &book).await;
+    the_market_is_right(&db, &world, &book).await;
     for (name, sql) in &book {
         let promise = sql.contains("Returns no rows.");
         let sql = as_of(&world, sql);
@@ -94,6 +100,60 @@ async fn the_query_book_is_answered_rightly_and_by_indexes() {
 fn as_of(world: &World, sql: &str) -> String {
     let then = format!("to_timestamp({}) - interval", world.time(world.root()));
     sql.replace("now() - interval", &then)
+}
+
+async fn the_market_is_right(db: &Database, world: &World, book: &BTreeMap<String, String>) {
+    let ask = async |name: &str, columns: &str| {
+        let sql = as_of(world, &book[name]);
+        db.texts(&format!("SELECT {columns} FROM ({sql}) q")).await
+    };
+    let all = market::LEASES;
+    let found = ask(
+        "providers",
+        "sum(leases), sum(epochs_proved), sum(epochs_missed)",
+    )
+    .await;
+    let missed: u64 = world.leases.iter().map(|l| l.missed(u64::MAX)).sum();
+    assert_eq!(found, [format!("({all},{},{missed})", 3 * all)]);
+    let (provider, foundation, burn) = market::SHARES;
+    let found = ask(
+        "lease-money",
+        "sum(leases), sum(paid_lamports), sum(foundation_lamports), sum(burned_lamports), sum(held_lamports)",
+    )
+    .await;
+    let held = market::DEPOSIT - 3 * market::PRICE;
+    let sums = [3 * provider, 3 * foundation, 3 * burn, held].map(|one| all * one);
+    let [paid, foundation, burned, held] = sums;
+    assert_eq!(
+        found,
+        [format!("({all},{paid},{foundation},{burned},{held})")]
+    );
+    let found = ask("provider-earnings", "sum(earned_lamports), sum(epochs)").await;
+    assert_eq!(found, [format!("({paid},{})", 3 * all)]);
+    let found = ask(
+        "market-days",
+        "sum(requests), sum(leases_ended), sum(paid_lamports)",
+    )
+    .await;
+    assert_eq!(found, [format!("({all},{all},{paid})")]);
+    // Between start and end a lease has each epoch: proved, or missed.
+    let newest = world
+        .leases
+        .iter()
+        .max_by_key(|lease| lease.accepted)
+        .unwrap();
+    let found = ask("epochs-missed", "count(*), bool_and(sure)").await;
+    let epochs = |from: u64, to: u64| to / 4 - from / 4;
+    let missed = epochs(newest.started, newest.ended) - 3;
+    assert_eq!(found, [format!("({missed},t)")]);
+    let found = ask("lease-timeline", "count(*)").await;
+    assert_eq!(found, ["(10)"]);
+    let found = ask(
+        "lease-balance",
+        "sum(paid_change_lamports), sum(burned_change_lamports)",
+    )
+    .await;
+    assert_eq!(found, [format!("({},{})", 3 * provider, 3 * burn)]);
 }
 
 async fn histories_are_right(db: &Database, world: &World, book: &BTreeMap<String, String>) {
@@ -177,6 +237,16 @@ async fn sums_are_right(db: &Database, world: &World, book: &BTreeMap<String, St
         .collect();
     let mut burned: BTreeMap<(String, &str), u64> = BTreeMap::new();
     *burned.entry((day(world, 1), "registration")).or_default() += MODELS * 1_000_000;
+    let is_final = |slot: u64| slot > 0 && slot <= world.root();
+    for lease in world.leases.iter().filter(|lease| is_final(lease.released)) {
+        let burns = [
+            (lease.released, "lease", 3 * market::SHARES.2),
+            (lease.resolved, "lease_dispute", market::AT_STAKE),
+        ];
+        for (slot, kind, lamports) in burns {
+            *burned.entry((day(world, slot), kind)).or_default() += lamports;
+        }
+    }
     for job in world.ended() {
         let (kind, lamports) = match job.outcome {
             Outcome::Slashed => ("dispute", 1),
@@ -193,7 +263,6 @@ async fn sums_are_right(db: &Database, world: &World, book: &BTreeMap<String, St
     assert_eq!(db.texts(&book["burned"]).await, expected);
 
     // Tokens count with the result, money with the end.
-    let is_final = |slot: u64| slot > 0 && slot <= world.root();
     let tokens = |job: &Fact| match is_final(job.submitted) {
         true => u64::from(job.output_tokens),
         false => 0,

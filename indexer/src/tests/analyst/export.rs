@@ -59,7 +59,7 @@ async fn two_operators_export_the_same_bytes() {
     let (one, two) = (&exported[0], &exported[1]);
     assert_eq!(
         one.len(),
-        10 * 9 + 1,
+        15 * 9 + 1,
         "a file of each table and day, and the manifest"
     );
     assert_eq!(

@@ -9,6 +9,7 @@ mod comments;
 mod days;
 mod export;
 mod history;
+mod market;
 mod plans;
 mod world;
 

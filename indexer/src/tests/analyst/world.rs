@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{accounts, calls};
+use super::{accounts, calls, market};
 use crate::holder::{Input, SealedBank};
 use crate::projection::Account;
 use crate::tests::chain::{GENESIS, hash};
@@ -96,6 +96,7 @@ pub struct World {
     pub owners: u64,
     /// Jobs in blocks that lost.
     pub undone: usize,
+    pub leases: Vec<market::Leased>,
     vaults: HashMap<u64, Balances>,
     validators: HashMap<u64, Balances>,
     foundation: Balances,
@@ -206,6 +207,7 @@ impl World {
             slots,
             owners,
             undone: 0,
+            leases: market::leases(slots, on_chain),
             vaults: HashMap::new(),
             validators: HashMap::new(),
             foundation: Balances::default(),
@@ -287,6 +289,11 @@ impl World {
         for (act, n) in &acts {
             self.act(slot, *act, *n, &mut accounts);
         }
+        let leased = market::writes(&self.leases, slot).into_iter();
+        accounts.extend(leased.map(|(key, data)| Account {
+            owner: market::PROGRAM,
+            ..account(slot, key, data)
+        }));
         inputs.push(self.bank(slot, 0, accounts));
         inputs.extend(self.calls(slot, 0, &acts));
         if (slot.is_multiple_of(32) && slot < self.root()) || slot == self.root() {

@@ -323,17 +323,60 @@ async fn an_rpc_that_packs_nothing_is_asked_without_packing() {
         &["(150)"],
     )
     .await;
-    // It is asked in vain once.
+    // It is asked in vain once; the accounts of each program are asked for.
     {
         let world = world.lock().unwrap();
         let asked = |method: &str| world.asked.iter().filter(|m| *m == method).count();
         assert_eq!(
             (asked("getProgramAccounts"), asked("getMultipleAccounts")),
-            (2, 1)
+            (3, 1)
         );
     }
     stop.cancel();
     task.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_followed_other_programs_starts_from_a_snapshot() {
+    let db = Database::new("rpc_upgrade").await;
+    let (world, url) = serve(World::new(&[write(1, vault(1, 100))])).await;
+    let asked = || {
+        let world = world.lock().unwrap();
+        let asked = world.asked.iter();
+        asked.filter(|m| *m == "getProgramAccounts").count()
+    };
+    // Both programs, once; then what the tables have is enough, unless their blocks were taken under another filter.
+    for (slot, other_filter, expected) in [(1, false, 2), (2, false, 2), (3, true, 4)] {
+        if other_filter {
+            let sql =
+                r"UPDATE archive.event SET filter_hash = '\x00' WHERE filter_hash IS NOT NULL";
+            db.client.batch_execute(sql).await.unwrap();
+        }
+        let (task, stop) = spawn(&config(&db, &url));
+        until(&db, ROOT, &[&format!("({})", slot - 1)]).await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while asked() < expected {
+            assert!(Instant::now() < deadline, "not asked before slot {slot}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        {
+            let mut world = world.lock().unwrap();
+            let balance = alone(write(1, vault(slot + 1, 100 + slot)));
+            world.block((slot, 0), (slot - 1, 0), &[balance]);
+            world.confirm((slot, 0));
+            world.finalize((slot, 0));
+        }
+        until(&db, ROOT, &[&format!("({slot})")]).await;
+        until(
+            &db,
+            "SELECT balance FROM analytics.vaults_finalized",
+            &[&format!("({})", 100 + slot)],
+        )
+        .await;
+        assert_eq!(asked(), expected, "after slot {slot}");
+        stop.cancel();
+        task.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -212,10 +212,12 @@ impl World {
             "getProgramAccounts" => {
                 let first = config["filters"][0]["memcmp"]["bytes"].as_str();
                 let first = first.map(|bytes| STANDARD.decode(bytes).unwrap()[0]);
+                let program = bs58::decode(params[0].as_str().unwrap()).into_vec();
+                let program = program.unwrap();
                 let state = self.blocks[&tip].state.values();
                 let found: Vec<&Write> = state
                     .filter(|w| {
-                        w.owner == AI_PRECOMPILES_ID
+                        w.owner[..] == program[..]
                             && first.is_none_or(|b| w.data.first() == Some(&b))
                     })
                     .collect();

@@ -903,3 +903,25 @@ fn lamports_that_somebody_sends_to_an_address_block_no_lease_no_dispute_and_no_r
     let call = ix::close_request(request, &market.request(&request));
     market.chain.must(call);
 }
+
+#[test]
+fn a_tenant_that_disputes_every_epoch_pays_half_more_than_who_does_not() {
+    let mut market = Market::new();
+    let before = market.wallet("alice");
+    let lease = market.usual();
+    for epoch in 11..=20 {
+        market.prove_until(&lease, epoch);
+        let call = market.unserved(&lease, epoch);
+        market.chain.must(call);
+    }
+    market.chain.wait(1);
+    market.must_close(key("stranger"), &lease, CloseReason::Completed, false);
+    let (ended, all) = (market.lease(&lease), 600 * PRICE);
+    assert_eq!((ended.burned.get(), ended.pending.get()), (all, 0));
+    assert_eq!((ended.paid.get(), ended.refunded.get()), (0, 0));
+    let rent = market.chain.rent(Request::LEN);
+    assert_eq!(before - market.wallet("alice"), all + all / 2 + rent);
+    let provider = market.provider("p1");
+    assert_eq!((provider.unserved.get(), provider.slashed.get()), (all, 0));
+    assert_eq!(provider.owed_burn.get(), all + all / 2);
+}

@@ -1,5 +1,6 @@
 //! Leases that run as they should: every lamport is paid, refunded or burned by name.
 
+use mythic_interface::error::MythicError;
 use mythic_interface::le::{U32, U64};
 use mythic_interface::market::ix::{self, RequestCompute};
 use mythic_interface::market::state::*;
@@ -333,4 +334,59 @@ fn leases_run_on_in_jail() {
     market.enter(12);
     market.must_prove(&second);
     assert_eq!(market.lease(&second).status(), Some(LeaseStatus::Active));
+}
+
+#[test]
+fn one_of_two_providers_that_accept_a_request_has_it() {
+    let mut market = Market::new();
+    let args = market.asking();
+    let request = market.must_ask("alice", "small", &args);
+    let both = ["p1", "p2"].map(|name| market.acceptance(name, &request));
+    for (first, second) in [(0, 1), (1, 0)] {
+        let mut market = market.clone();
+        market.chain.must(both[first].clone());
+        let late = both[second].clone();
+        market.chain.refuse(late, MythicError::WrongRequestStatus);
+        let name = ["p1", "p2"][first];
+        let lease = market.lease(&calls::lease(&request));
+        assert_eq!(lease.terms.provider, key(name));
+        assert_eq!(market.provider(name).leased.get(), 1);
+    }
+}
+
+#[test]
+fn a_clock_that_stands_still_pays_nothing_and_one_that_leaps_an_epoch_and_a_half_at_most() {
+    let mut market = Market::new();
+    let args = RequestCompute {
+        seconds: U32::new(5_000),
+        ..market.asking()
+    };
+    let lease = market.active("alice", "p1", &args);
+    market.prove_until(&lease, 11);
+    market.chain.hold(150);
+    market.must_prove(&lease);
+    let still = market.entry(&lease, 12);
+    assert_eq!((still.seconds.get(), still.amount.get()), (0, 0));
+    assert_eq!(market.lease(&lease).missed.get(), 0, "it was proved");
+    market.chain.wait(1_000);
+    market.enter(13);
+    market.must_prove(&lease);
+    assert_eq!(market.entry(&lease, 13).seconds.get(), 90);
+    // What was leapt over is paid to nobody: it comes back.
+    market.must_close(key("alice"), &lease, CloseReason::ClosedByTenant, false);
+    assert_eq!(
+        market.lease(&lease).refunded.get(),
+        (5_000 - 60 - 90) * PRICE
+    );
+    // A leap beyond the end ends the lease for what was metered before, and the cap behind it.
+    let args = market.asking();
+    let other = market.active("bob", "p1", &args);
+    market.chain.wait(100_000);
+    market.must_close(key("stranger"), &other, CloseReason::Completed, false);
+    let ended = market.lease(&other);
+    assert_eq!(
+        (ended.mark, ended.pending.get()),
+        (ended.ends_at, 90 * PRICE)
+    );
+    assert_eq!(ended.refunded.get(), 510 * PRICE);
 }

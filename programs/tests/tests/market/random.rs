@@ -1,9 +1,11 @@
 //! Random instructions by many tenants, providers and disputers, some of them malformed: whatever happens, the invariants hold after
-//! each (the harness checks), refusals are the program's own, and in the end nobody's money is stuck.
+//! each (the harness checks), refusals are the program's own, the rules that clients go by say the same, and in the end nobody's money
+//! is stuck.
 
 use std::collections::BTreeMap;
 
 use mythic_interface::le::{U16, U32, U64};
+use mythic_interface::market::due::{self, DisputeStep, Moment};
 use mythic_interface::market::ix::{self, ALL, RequestCompute, Tag, UpdateProvider};
 use mythic_interface::market::probe::WholeProof;
 use mythic_interface::market::state::*;
@@ -55,7 +57,16 @@ impl Simulation {
         let Some(tag) = call.data.first().copied() else {
             return Ok(());
         };
-        match self.market.chain.send(std::slice::from_ref(&call)) {
+        let said = (!tampered).then(|| self.said(&call)).flatten();
+        let outcome = self.market.chain.send(std::slice::from_ref(&call));
+        if said.is_some_and(|goes| goes != outcome.is_ok()) {
+            let text = format!(
+                "of {:?} the rules say {said:?}: {outcome:?}",
+                Tag::from_u8(tag)
+            );
+            return Err(TestCaseError::fail(text));
+        }
+        match outcome {
             Ok(_) => {
                 *self.succeeded.entry(tag).or_default() += 1;
                 if tag == Tag::RequestCompute as u8 {
@@ -88,6 +99,59 @@ impl Simulation {
             }
         }
         Ok(())
+    }
+
+    /// Whether a call that anyone may send goes through, as the rules for clients say; `None` where they leave it open.
+    fn said(&self, call: &Call) -> Option<bool> {
+        let at = |place: usize| call.accounts[place].pubkey.to_bytes();
+        let chain = &self.market.chain;
+        let now = Moment {
+            slot: chain.slot(),
+            second: chain.second(),
+        };
+        let reached = |slot: Option<u64>| slot.is_some_and(|slot| slot <= now.slot);
+        // A list of what is due by its slot, or by the second of its end, leaves nothing out.
+        let of_lease = |address: Key, goes: &dyn Fn(&Lease) -> bool| {
+            let lease = self.market.lease(&address);
+            let over = lease.started_slot.get() != 0 && now.second >= lease.ends_at.get();
+            let goes = goes(&lease);
+            assert!(!goes || over || reached(due::lease_slot(&lease)));
+            Some(goes)
+        };
+        let of_dispute = |address: Key, step: DisputeStep| {
+            let dispute = self.market.dispute(&address);
+            let lease = self.exists(&dispute.lease);
+            let lease = lease.then(|| self.market.lease(&dispute.lease));
+            let goes = DisputeStep::of(&dispute, lease.as_ref(), now.slot) == step;
+            let convicted = lease.is_some_and(|lease| lease.refuted_slot.get() != 0);
+            assert!(!goes || convicted || reached(due::dispute_slot(&dispute)));
+            Some(goes)
+        };
+        let of_request = |address: Key, open: bool| {
+            let request = self.market.request(&address);
+            let is_open = request.header.status == RequestStatus::Open as u8;
+            let kept = !open && self.exists(&calls::lease(&address));
+            Some(is_open == open && !kept && reached(due::request_slot(&request)))
+        };
+        match Tag::from_u8(*call.data.first()?)? {
+            Tag::CloseLease if at(0) == key("stranger") => {
+                let lease = self.market.lease(&at(2));
+                let reason = due::close_reason(&lease, now);
+                // Where another is given too, the rules name the one that anyone should take.
+                let named = reason.is_none_or(|reason| reason as u8 == call.data[33]);
+                named.then(|| of_lease(at(2), &|_| reason.is_some()))?
+            }
+            Tag::VerifyAndRelease => of_lease(at(1), &|lease| {
+                due::releasable(lease, now.slot).next().is_some()
+            }),
+            Tag::WithdrawLease => of_lease(at(0), &|lease| lease.tenant_due.get() > 0),
+            Tag::CloseLeaseAccount => of_lease(at(0), &|lease| reached(due::account_end(lease))),
+            Tag::ResolveLeaseDispute => of_dispute(at(2), DisputeStep::Resolve),
+            Tag::CloseLeaseDispute => of_dispute(at(0), DisputeStep::Collect),
+            Tag::ExpireRequest => of_request(at(0), true),
+            Tag::CloseRequest => of_request(at(0), false),
+            _ => None,
+        }
     }
 
     /// Time goes on: by slots, to the next epoch, and now and then the clock runs ahead.

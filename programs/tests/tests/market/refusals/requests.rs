@@ -40,9 +40,21 @@ pub fn requests(seen: &mut Seen) {
     refuse(&|a| a.deadline_slots.set(1_501), DeadlineOutOfRange);
     // An epoch of 100,000 lamports at least, of sixty seconds.
     refuse(&|a| a.price.set(1_666), EpochTooCheap);
+    for lamports in [0, 1] {
+        refuse(&|a| a.price.set(lamports), EpochTooCheap);
+    }
     // A million lamports, which a start costs that is not acknowledged.
     refuse(&|a| a.seconds.set(99), EscrowTooSmall);
     refuse(&|a| a.price.set(1 << 62), AmountTooLarge);
+    // All ones where a number may stand.
+    refuse(&|a| a.price.set(u64::MAX), AmountTooLarge);
+    refuse(&|a| a.units = u8::MAX, UnitsOutOfRange);
+    refuse(&|a| a.seconds.set(u32::MAX), LeaseTimeOutOfRange);
+    refuse(&|a| a.deadline_slots.set(u32::MAX), DeadlineOutOfRange);
+    refuse(
+        &|a| a.nonce = window::nonce(u64::MAX, [0xff; 8]),
+        NonceTooFar,
+    );
     let now = 10 * 150 + 5;
     refuse(&|a| a.nonce = window::nonce(now - 1, [1; 8]), NonceExpired);
     refuse(

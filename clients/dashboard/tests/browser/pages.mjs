@@ -1,0 +1,273 @@
+// Every page in Chromium, against a small network: what it says, how it follows changes, what it does on bad days, and whether everybody can
+// read it. MYTHIC_SCREENSHOTS=DIR keeps pictures of all of them.
+import assert from "node:assert/strict";
+import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { serve } from "./server.mjs";
+import { CASE, HOSTILE, LEASE, PROVIDER, SLOT, key, running, world } from "./world.mjs";
+
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const JOB = key("job0");
+const SETTLED = key("job5");
+const MODEL = "smollm2-135m-instruct@0b5cf7d8";
+const PAGES = [
+  ["/", "Network"], ["/jobs", "Jobs"], [`/jobs/${JOB}`, "Job"], [`/jobs/${SETTLED}`, "Job"], ["/cases", "Cases"], [`/cases/${CASE}`, "Case"], ["/validators", "Validators"],
+  [`/validators/${key("validator1")}`, "Validator"], ["/models", "Models"], [`/models/${encodeURIComponent(MODEL)}`, "Model"], ["/market", "Market"], ["/leases", "Leases"],
+  [`/leases/${LEASE}`, "Lease"], ["/requests", "Requests"], [`/providers/${PROVIDER}`, "Provider"], ["/economics", "Economics"], ["/status", "Status"], ["/nowhere", "There is no such page"],
+];
+const LOOKS = [["light", 1280], ["dark", 1280], ["light", 360], ["dark", 360]];
+
+let browser;
+let server;
+let page;
+let wrong;
+
+before(async () => {
+  server = await serve();
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+/** A new visitor, whose page has to be without errors unless a test takes them away. */
+async function visitor(scheme = "light", width = 1280) {
+  await page?.context().close();
+  const context = await browser.newContext({ colorScheme: scheme, viewport: { width, height: 900 }, bypassCSP: false });
+  page = await context.newPage();
+  wrong = [];
+  page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  page.on("dialog", (dialog) => {
+    wrong.push("a dialog: " + dialog.message());
+    void dialog.dismiss();
+  });
+  page.setDefaultTimeout(15_000);
+}
+
+/** A test that begins with the network as it was, and with a new visitor. */
+const scene = (name, play) =>
+  test(name, async (t) => {
+    Object.assign(server.state, { all: world(), refused: null, away: false, asked: [] });
+    await visitor();
+    await play(t);
+  });
+
+const open = (path) => page.goto(server.url + path);
+const says = (selector, text) => page.locator(selector).filter({ hasText: text }).first().waitFor();
+const ready = async (title) => {
+  await says("h1", title);
+  await page.getByText("Loading…").waitFor({ state: "detached" });
+};
+const live = () => says("#state", "live");
+
+scene("every page says what it is, is without errors, and has a look for day, night and phones", async (t) => {
+  const folder = process.env.MYTHIC_SCREENSHOTS;
+  if (folder) await mkdir(folder, { recursive: true });
+  for (const [scheme, width] of LOOKS) {
+    await visitor(scheme, width);
+    for (const [path, title] of PAGES) {
+      await t.test(`${path} ${scheme} ${width}`, async () => {
+        await open(path);
+        await ready(title);
+        const [shown, inner] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        assert.equal(inner, width);
+        assert.equal(await page.evaluate(() => matchMedia("(prefers-color-scheme: dark)").matches), scheme === "dark");
+        assert.ok(shown <= inner, `${path} is ${shown} wide in ${inner}`);
+        if (folder) await page.screenshot({ path: join(folder, `${path.replace(/[^a-z]+/gi, "-").slice(1, 20) || "home"}-${title.toLowerCase().slice(0, 6)}-${scheme}-${width}.png`), fullPage: true });
+        assert.deepEqual(wrong, []);
+      });
+    }
+  }
+});
+
+scene("everybody can read and use every page", async (t) => {
+  for (const [scheme, width] of [["light", 1280], ["dark", 360]]) {
+    await visitor(scheme, width);
+    for (const [path, title] of PAGES) {
+      await t.test(`${path} ${scheme} ${width}`, async () => {
+        await open(path);
+        await ready(title);
+        // Outside of the page's policy, as a browser's own tools are.
+        await page.evaluate(AXE);
+        const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+        assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ target, failureSummary }) => [target, failureSummary])]), []);
+      });
+    }
+  }
+});
+
+scene("texts of strangers stay texts", async () => {
+  for (const path of [`/validators/${key("validator1")}`, "/validators", "/models", "/market", "/requests", `/providers/${PROVIDER}`, "/status", `/models/${encodeURIComponent(HOSTILE + "@00000000")}`]) {
+    await open(path);
+    await live();
+    await says(".foreign", "onerror");
+    assert.equal(await page.locator("main img").count(), 0, path);
+    assert.equal(await page.locator('a[href^="javascript:" i], a[href^="https://node"]').count(), 0, path);
+    assert.ok(!(await page.title()).includes("owned"), path);
+  }
+  assert.deepEqual(wrong, []);
+});
+
+scene("what is not known is a dash, and amounts are in SOL and lamports", async () => {
+  server.state.all.health.index_lag_slots = null;
+  await open("/");
+  const tile = (name) => page.locator(".tiles > div").filter({ has: page.locator("dt", { hasText: new RegExp(`^${name}$`) }) }).locator("dd");
+  await tile("Index behind the chain").filter({ hasText: "–" }).waitFor();
+  await tile("Staked").filter({ hasText: "30 SOL" }).filter({ hasText: "30,000,000,000 lamports" }).waitFor();
+  await tile("Slot").filter({ hasText: "123,456" }).filter({ hasText: "finalized 123,424" }).waitFor();
+  await says(".asof", "As of slot 123,456");
+});
+
+scene("a new job appears without loading the page again", async () => {
+  await open("/jobs");
+  await live();
+  await page.getByLabel("Owner").fill("somebody");
+  const fresh = { ...running(), id: key("fresh"), requested_slot: SLOT + 1 };
+  server.state.all.jobs.unshift(fresh);
+  server.tell();
+  await page.locator(`a[title="${fresh.id}"]`).waitFor();
+  assert.equal(await page.getByLabel("Owner").inputValue(), "somebody", "what somebody types is let be");
+  assert.deepEqual(wrong, []);
+});
+
+scene("a job is seen to be slashed, and a gap in the feed loses nothing", async () => {
+  await open(`/jobs/${JOB}`);
+  await live();
+  await says("#window", "60 of 100 slots are left");
+  const [job] = server.state.all.jobs;
+  job.transitions.push({ status: "slashed", slot: SLOT + 9, at: null, commitment: "processed", signature: null });
+  Object.assign(job, { status: "slashed", end_reason: "guilty", ended_slot: SLOT + 9, slashed_lamports: 5_000_000_000, dispute: { id: CASE, status: "resolved", verdict: "guilty", ground: "jury" } });
+  server.tell("gap");
+  await says(".steps li.over", "slashed");
+  await says(".list dd", "5 SOL");
+  await page.getByRole("link", { name: "the case, its evidence and votes" }).click();
+  await says("h1", "Case");
+});
+
+scene("a case comes to its verdict", async () => {
+  await open(`/cases/${CASE}`);
+  await says(".next", "commit end in 40 slots (about 16 s)");
+  await says("pre", `mythic verify ${key("job3")} --gateway ${server.url}`);
+  Object.assign(server.state.all.cases[0], { status: "resolved", phase: "resolved", next: null, verdict: "guilty", ground: "jury", resolved_slot: SLOT + 90, slashed_lamports: 5_000_000_000, reward_lamports: 2_000_000_000, burned_lamports: 2_900_000_000 });
+  server.tell();
+  await says(".next", "guilty");
+  await says(".list dd", "2 SOL");
+});
+
+scene("a lease's epochs are a strip that grows", async () => {
+  await open(`/leases/${LEASE}`);
+  await live();
+  assert.equal(await page.locator(".strip .epoch-missed").count(), 1);
+  const [newest] = server.state.all.epochs;
+  server.state.all.epochs.unshift({ ...newest, epoch: newest.epoch + 1 });
+  server.state.all.leases[0].epoch = newest.epoch + 1;
+  server.tell();
+  await page.locator(`.strip i[title^="epoch ${(newest.epoch + 1).toLocaleString("en")}"]`).waitFor();
+});
+
+scene("a connection that breaks is said, and comes back by itself", async () => {
+  await open("/jobs");
+  await live();
+  server.cut();
+  await says("#state", "reconnecting, as of");
+  await live();
+});
+
+scene("a feed that refuses is followed anew later", async () => {
+  server.state.refused = 410;
+  await open("/jobs");
+  await says("#state", "reconnecting");
+  server.state.refused = null;
+  await live();
+});
+
+scene("a gateway that fails leaves what was read, and says so", async () => {
+  await open("/jobs");
+  await live();
+  server.state.away = true;
+  server.tell();
+  await says('[role="alert"]', "the database is away What is shown is what was read before.");
+  await says("#state", "not up to date, as of");
+  assert.ok((await page.locator("tbody tr").count()) > 10);
+  server.state.away = false;
+  server.tell();
+  await live();
+});
+
+scene("addresses lead somewhere, unknown ones to a page that says so", async () => {
+  await open(`/disputes/${CASE}`);
+  await says("h1", "Case");
+  await open(`/jobs/chatcmpl-${JOB}`);
+  await says("h1", "Job");
+  await says(".heading", JOB);
+  await open(`/jobs/${key("nobody")}`);
+  await says("main", "No job with this address is indexed");
+  await open("/jobs/x");
+  await says("h1", "There is no such page");
+});
+
+scene("a keyboard is enough", async () => {
+  await open("/");
+  await ready("Network");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "to the content");
+  for (const _ of ["brand", "network", "jobs"]) await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await ready("Jobs");
+  await page.getByLabel("Status").focus();
+  await page.keyboard.type("dis");
+  await page.getByLabel("Owner").focus();
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/jobs?status=disputed");
+  await page.locator("tbody tr").nth(0).waitFor();
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+  await page.goBack();
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length > 10);
+  assert.deepEqual(wrong, []);
+});
+
+scene("an address is found, whatever it is of", async () => {
+  await open("/");
+  await ready("Network");
+  await page.getByLabel("Find a job").fill(LEASE);
+  await page.getByRole("button", { name: "Find" }).click();
+  await says("h1", "Lease");
+});
+
+scene("an answer is checked in the page: what can't be checked is named, and what differs", async () => {
+  await open(`/jobs/${SETTLED}`);
+  await ready("Job");
+  await page.getByLabel("RPC of the chain").fill("");
+  await page.getByRole("button", { name: "Check this answer yourself" }).click();
+  await says(".verdict", "not everything could be checked");
+  await says(".checks li", "the evidence is not to be had");
+  server.state.all.evidence = {
+    job: SETTLED, submitter: key("validator2"), terms_hash: "00".repeat(32), salt: "00".repeat(16), prompt_ids: [1], output_ids: [5], leaves: [[[5, 40], [4, 30], [3, 20], [2, 10]]], seed: "00".repeat(32), temperature_milli: 0, fingerprint: "11".repeat(32),
+  };
+  await page.getByRole("button", { name: "Check this answer yourself" }).click();
+  await says(".verdict", "Something differs.");
+  await says(".checks li.bad", "fingerprint");
+  // Refusals of evidence are the browser's to tell.
+  assert.deepEqual(wrong.filter((text) => !text.includes("403")), []);
+});
+
+scene("each figure has its JSON and its SQL", async () => {
+  for (const [path, title] of PAGES.filter(([path]) => path !== "/nowhere")) {
+    await open(path);
+    await ready(title);
+    assert.ok((await page.locator('.source a[href^="/"]').count()) > 0, path);
+    await page.locator(".source summary").first().click();
+    await says(".source pre", "FROM analytics.");
+    for (const link of await page.locator(".source a").all()) {
+      const address = await link.getAttribute("href");
+      const response = await page.request.get(server.url + address);
+      assert.ok(response.ok() || (response.status() === 403 && address.endsWith("/evidence")) || address === "/openapi.json", address);
+    }
+  }
+});

@@ -1,0 +1,79 @@
+/** A whole answer: its text, its job, what it cost, and where its receipt is. */
+
+import { ProtocolError } from "../errors.js";
+import { toSol } from "../wire/shape.js";
+import type { ChatCompletionChunk, Usage } from "../wire/types.js";
+
+/** Names the receipt of an answer; `receipts.verify` checks it. */
+export interface ReceiptReference {
+  /** Address of the job. */
+  jobId: string;
+  /** Where the gateway has the receipt. */
+  url: string;
+}
+
+/** A whole answer. */
+export interface Answer {
+  /** What the model says. */
+  output: string;
+  /** Address of the job that was paid for it. */
+  jobId: string;
+  /** Lamports. */
+  cost: bigint;
+  /** The same in SOL, for people. */
+  costSol: number;
+  /** Authority of the validator that answered. */
+  validator: string;
+  /** Names the receipt; `receipts.verify(answer.receipt)` checks it. */
+  receipt: ReceiptReference;
+  /** `stop`, or `length` where the most tokens allowed were reached. */
+  finishReason: string;
+  /** The model's id, `name@` and 8 hex digits of its identity. */
+  model: string;
+  /** Tokens; null where the gateway did not say. */
+  usage: Usage | null;
+  /** The chain did not show the result in time: nobody vouches for the answer yet, its receipt tells later. */
+  unconfirmed: boolean;
+  /** A stored answer to the same request was shown again; nothing was paid for it. */
+  replayed: boolean;
+}
+
+/** An answer while its chunks come. */
+export class Collected {
+  #output = "";
+  #finish: string | undefined;
+  #model = "";
+  #usage: Usage | null = null;
+  #mythic: NonNullable<ChatCompletionChunk["mythic"]> | undefined;
+
+  add(chunk: ChatCompletionChunk): void {
+    this.#model = chunk.model;
+    for (const choice of chunk.choices) {
+      if (choice.index !== 0) continue;
+      this.#output += choice.delta.content ?? "";
+      this.#finish = choice.finish_reason ?? this.#finish;
+    }
+    this.#usage = chunk.usage ?? this.#usage;
+    this.#mythic = chunk.mythic ?? this.#mythic;
+  }
+
+  answer(): Answer {
+    const mythic = this.#mythic;
+    if (!mythic?.job || !mythic.validator || typeof mythic.cost_lamports !== "bigint" || this.#finish === undefined) {
+      throw new ProtocolError("the stream ended without the job and price of its answer");
+    }
+    return {
+      output: this.#output,
+      jobId: mythic.job,
+      cost: mythic.cost_lamports,
+      costSol: toSol(mythic.cost_lamports),
+      validator: mythic.validator,
+      receipt: { jobId: mythic.job, url: mythic.receipt ?? "" },
+      finishReason: this.#finish,
+      model: this.#model,
+      usage: this.#usage,
+      unconfirmed: mythic.unconfirmed ?? false,
+      replayed: mythic.replayed ?? false,
+    };
+  }
+}

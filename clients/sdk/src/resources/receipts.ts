@@ -1,0 +1,96 @@
+/** Receipts, and whether they hold. */
+
+import type { ReceiptReference } from "../chat/answer.js";
+import { AbortedError, AuthenticationError, MythicError, NotFoundError, PermissionDeniedError } from "../errors.js";
+import { sleep } from "../http/retry.js";
+import type { Fetch, RequestOptions } from "../http/transport.js";
+import { type AccountData, readAccount } from "../verify/rpc.js";
+import { jobAccount } from "../verify/accounts.js";
+import { type Verification, verify } from "../verify/verify.js";
+import type { Evidence, Receipt } from "../wire/types.js";
+import type { Jobs } from "./jobs.js";
+
+/** What a verification may use. */
+export interface VerifyOptions extends RequestOptions {
+  /** The chain to ask, instead of the client's `rpcUrl`: best one that is not the gateway's. */
+  rpcUrl?: string;
+  /** Evidence that is at hand, instead of the gateway's. */
+  evidence?: Evidence;
+  /** Milliseconds that are waited for what is on its way, right after an answer: its evidence, its result on chain; 20,000 without it. */
+  waitMs?: number;
+}
+
+const WAIT_MS = 20_000;
+const LOOK_MS = 500;
+
+/** How receipts reach the chain. */
+export interface ReceiptsOptions {
+  rpcUrl: string | undefined;
+  fetch: Fetch;
+}
+
+export class Receipts {
+  readonly #jobs: Jobs;
+  readonly #options: ReceiptsOptions;
+
+  constructor(jobs: Jobs, options: ReceiptsOptions) {
+    this.#jobs = jobs;
+    this.#options = options;
+  }
+
+  /** What was paid to whom for a job. */
+  get(jobId: string, options: RequestOptions = {}): Promise<Receipt> {
+    return this.#jobs.receipt(jobId, options);
+  }
+
+  /**
+   * Checks a receipt here: hashes of prompt, terms, output and logits, the choice of every token, and the accounts on chain. Nothing
+   * that the gateway says is taken for true. Takes an answer's receipt, one of `get`, or a job's id.
+   */
+  async verify(receipt: ReceiptReference | Receipt | string, options: VerifyOptions = {}): Promise<Verification> {
+    const { waitMs = WAIT_MS, ...look } = options;
+    for (const until = Date.now() + waitMs; ; ) {
+      const found = await this.#look(receipt, look);
+      if (found.verdict !== "incomplete" || !found.pending || Date.now() >= until) return found;
+      await sleep(LOOK_MS, options.signal).catch((cause: unknown) => {
+        throw new AbortedError(found.jobId, { cause });
+      });
+    }
+  }
+
+  async #look(receipt: ReceiptReference | Receipt | string, options: VerifyOptions): Promise<Verification> {
+    const { rpcUrl = this.#options.rpcUrl, evidence, ...about } = options;
+    const jobId = (typeof receipt === "string" ? receipt : "jobId" in receipt ? receipt.jobId : receipt.job).replace(/^chatcmpl-/, "");
+    const said = typeof receipt === "object" && "split" in receipt ? receipt : await this.#jobs.receipt(jobId, about);
+    const shown = evidence ? { evidence } : await this.#evidence(jobId, about);
+    const accounts = rpcUrl === undefined ? {} : await this.#accounts(jobId, rpcUrl, about.signal);
+    return verify({ jobId, receipt: said, job: undefined, model: undefined, ...shown, ...accounts });
+  }
+
+  /** The evidence, or null where the gateway does not show it. */
+  async #evidence(jobId: string, options: RequestOptions): Promise<{ evidence: Evidence | null; evidencePending?: boolean }> {
+    try {
+      return { evidence: await this.#jobs.evidence(jobId, options) };
+    } catch (error) {
+      if (error instanceof NotFoundError) return { evidence: null, evidencePending: true };
+      if (error instanceof AuthenticationError || error instanceof PermissionDeniedError) return { evidence: null };
+      throw error;
+    }
+  }
+
+  async #accounts(jobId: string, rpcUrl: string, signal: AbortSignal | undefined): Promise<{ job: AccountData | null; model?: AccountData | null }> {
+    const asked = { rpcUrl, fetch: this.#options.fetch, ...(signal !== undefined && { signal }) };
+    const job = await readAccount(jobId, asked);
+    const read = job && jobAccount(job);
+    if (!read || typeof read === "string") return { job };
+    return { job, model: await readAccount(read.state.terms.model, asked) };
+  }
+}
+
+/** Throws unless everything of a verification holds; the error says what differs. */
+export function assertVerified(verification: Verification): void {
+  if (verification.ok) return;
+  const missing = verification.checks.filter(({ ok }) => ok === null).map(({ says }) => says);
+  const why = verification.differences.length > 0 ? verification.differences : missing;
+  throw new MythicError(`the receipt of job ${verification.jobId} does not hold: ${why.join("; ")}`);
+}

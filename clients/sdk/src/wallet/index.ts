@@ -1,0 +1,46 @@
+/**
+ * Wallets for the client: of a key, or of a Wallet Standard wallet in a page. Needs `@solana/kit`.
+ *
+ * @module
+ */
+
+import { Chain } from "./chain.js";
+import type { Wallet } from "./contract.js";
+import { MarketLeases } from "./market.js";
+import { pay } from "./payment.js";
+import { keySigner, type Signer, type StandardAccount, standardSigner, type StandardWallet } from "./signers.js";
+import { deposit, grant, grantOf, revokeGrant, vault, withdraw } from "./vault.js";
+
+export type { Grant, GrantLimits, PaymentRequest, Vault, Wallet } from "./contract.js";
+export type { Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
+export type { StandardAccount, StandardWallet } from "./signers.js";
+
+/** A wallet of a key: the 64 bytes of a `solana-keygen` file, or a seed of 32. */
+export async function keyWallet(secret: Uint8Array, options: { rpcUrl: string }): Promise<Wallet> {
+  return walletOf(await keySigner(secret), options.rpcUrl);
+}
+
+/** A wallet of a page, as Wallet Standard has it, and the account that it shares. `chain` is, for example, `solana:devnet`. */
+export function standardWallet(
+  wallet: StandardWallet,
+  account: StandardAccount,
+  options: { rpcUrl: string; chain?: string },
+): Wallet {
+  return walletOf(standardSigner(wallet, account, options.chain), options.rpcUrl);
+}
+
+function walletOf(signer: Signer, rpcUrl: string): Wallet {
+  const chain = new Chain(rpcUrl, signer);
+  return {
+    address: signer.address,
+    signMessage: (message) => signer.signMessage(message),
+    pay: (request) => pay(chain, request),
+    vault: () => vault(chain),
+    deposit: (lamports) => deposit(chain, lamports),
+    withdraw: (lamports) => withdraw(chain, lamports),
+    grant: (limits) => grant(chain, limits),
+    grantOf: (delegate) => grantOf(chain, delegate),
+    revokeGrant: (delegate) => revokeGrant(chain, delegate),
+    leases: new MarketLeases(chain),
+  };
+}

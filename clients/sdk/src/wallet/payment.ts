@@ -1,0 +1,82 @@
+/** The half-signed request: what a wallet signs for a job, and the validator's operator signs after it. */
+
+import { type Address, address, createNoopSigner, getBase64Decoder, type Instruction } from "@solana/kit";
+import { findJobPda, findValidatorPda, findVaultPda, getRequestInferenceInstructionAsync } from "@mythic/program/ai-precompiles";
+import { MythicError } from "../errors.js";
+import { concat, u64le, unhex } from "../verify/bytes.js";
+import type { Schemas } from "../wire/types.js";
+import type { Chain } from "./chain.js";
+import type { PaymentRequest } from "./contract.js";
+
+/** Slots that a request may take to reach the chain. */
+const NONCE_SLOTS = 150n;
+/** Seeded draw among the four likeliest. */
+const SEEDED_TOP4 = 1;
+
+/** Signs a job's request with the terms of its estimate. */
+export async function pay(chain: Chain, request: PaymentRequest): Promise<Schemas["Payment"]> {
+  const { terms } = request.estimate;
+  if (terms.validator == null || terms.operator == null) {
+    throw new MythicError("no validator is free for this request now: ask again");
+  }
+  const expiry = (await chain.slot()) + NONCE_SLOTS;
+  const nonce = concat([u64le(expiry), crypto.getRandomValues(new Uint8Array(8))]);
+  const owner = chain.signer.address;
+  const instruction = await requestInference(owner, nonce, request, {
+    authority: address(terms.validator),
+    operator: address(terms.operator),
+  });
+  const { bytes } = await chain.sign([instruction]);
+  return { transaction: getBase64Decoder().decode(bytes), salt: terms.salt };
+}
+
+async function requestInference(
+  owner: Address,
+  nonce: Uint8Array,
+  { estimate, seed }: PaymentRequest,
+  validator: { authority: Address; operator: Address },
+): Promise<Instruction> {
+  const { terms } = estimate;
+  const signer = createNoopSigner(owner);
+  const [[job, bump], [vault], [account]] = await Promise.all([
+    findJobPda({ owner, nonce }),
+    findVaultPda({ owner }),
+    findValidatorPda({ authority: validator.authority }),
+  ]);
+  return getRequestInferenceInstructionAsync({
+    payer: signer,
+    requester: signer,
+    model: address(terms.model),
+    vault,
+    job,
+    validator: account,
+    operator: createNoopSigner(validator.operator),
+    nonce,
+    canceller: address(terms.canceller),
+    promptHash: digest("prompt_hash", terms.promptHash),
+    promptTokens: estimate.promptTokens,
+    maxOutputTokens: estimate.maxOutputTokens,
+    priceIn: estimate.priceInLamportsPer1k,
+    priceOut: estimate.priceOutLamportsPer1k,
+    userSeed: userSeed(seed),
+    temperatureMilli: terms.temperatureMilli,
+    samplingProfile: SEEDED_TOP4,
+    stopHash: digest("stop_hash", terms.stopHash),
+    promptSource: terms.promptSource,
+    deadlineSlots: terms.deadlineSlots,
+    rulesHash: digest("rules_hash", terms.rulesHash),
+    bump,
+  });
+}
+
+function digest(name: string, text: string): Uint8Array {
+  const bytes = unhex(text, 32);
+  if (!bytes) throw new MythicError(`the gateway's estimate has a ${name} that is none`);
+  return bytes;
+}
+
+/** What the requester puts into the job's seed: a number of its own, or chance. */
+function userSeed(seed: number | undefined): Uint8Array {
+  if (seed === undefined) return crypto.getRandomValues(new Uint8Array(32));
+  return concat([u64le(BigInt.asUintN(64, BigInt(seed))), new Uint8Array(24)]);
+}

@@ -1,0 +1,213 @@
+/** A lease from the offer to its end, with a chain and a provider that a test tells what to say. */
+
+import { keyWallet, type Wallet } from "@mythic/ai-sdk/wallet";
+import {
+  COMPUTE_MARKET_PROGRAM_ADDRESS,
+  findLeasePda,
+  findRequestPda,
+  getLeaseDecoder,
+  getLeaseEncoder,
+  getLeaseSize,
+  getMarketConfigDecoder,
+  getMarketConfigEncoder,
+  getMarketConfigSize,
+  getProviderDecoder,
+  getProviderEncoder,
+  getProviderSize,
+  getRequestDecoder,
+  getRequestEncoder,
+  getRequestSize,
+  identifyComputeMarketInstruction,
+  ComputeMarketInstruction,
+  type LeaseArgs,
+  parseRequestComputeInstruction,
+} from "@mythic/program/compute-market";
+import { address, decompileTransactionMessage, getCompiledTransactionMessageDecoder, getTransactionDecoder } from "@solana/kit";
+import { beforeEach, expect, test } from "vitest";
+import { base58 } from "../src/verify/base58.js";
+import { base64, hex, unbase64, utf8 } from "../src/verify/bytes.js";
+import { sha256 } from "../src/verify/sha256.js";
+import { type Asked, faultServer, type FaultServer } from "./support/faults.js";
+
+const key = (byte: number): string => base58(new Uint8Array(32).fill(byte));
+const [PROVIDER, OPERATOR, MODEL] = [3, 4, 5].map(key) as [string, string, string];
+const [STARTED, ACTIVE, ENDED] = [2, 3, 5];
+const SIGNATURE = base58(new Uint8Array(64).fill(1));
+
+let server: FaultServer;
+let wallet: Wallet;
+
+beforeEach(async () => {
+  server = await faultServer();
+  wallet = await keyWallet(new Uint8Array(32).fill(9), { rpcUrl: `${server.url}/rpc` });
+  return () => server.close();
+});
+
+type Sent = Parameters<typeof parseRequestComputeInstruction>[0];
+
+/** A market with one provider. */
+class Market {
+  /** Instructions that were sent, in order. */
+  readonly sent: Sent[] = [];
+  spec = "";
+  status = STARTED;
+  word: unknown = { status: "waiting", reason: "loading" };
+  operator = OPERATOR;
+  statedAccess: string | undefined;
+  taken = true;
+
+  answer = async (response: Parameters<Parameters<FaultServer["on"]>[1]>[0], asked: Asked): Promise<void> => {
+    if (asked.path !== "/rpc") return void response.end(await this.provider(asked));
+    const { id, method, params } = asked.body as { id: number; method: string; params: string[] };
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ jsonrpc: "2.0", id, result: await this.chain(method, params) }));
+  };
+
+  async provider({ method, path, text }: Asked): Promise<string> {
+    if (method === "PUT") this.spec = text;
+    if (path.endsWith("/access")) return this.access(path.split("/")[3]!);
+    return path.startsWith("/v1/requests/") ? JSON.stringify(this.word) : "";
+  }
+
+  access(lease: string): string {
+    return JSON.stringify({ lease, base_url: "http://lease/v1", model: "tiny@0", max_concurrent: 2, operator: this.operator });
+  }
+
+  async chain(method: string, params: string[]): Promise<unknown> {
+    const at = { slot: 1_000 };
+    const account = (bytes: Uint8Array | undefined) => bytes && { owner: COMPUTE_MARKET_PROGRAM_ADDRESS, lamports: 1, data: [base64(bytes), "base64"], executable: false, space: bytes.length };
+    switch (method) {
+      case "getSlot":
+        return 1_000;
+      case "getBlockHeight":
+        return 900;
+      case "getLatestBlockhash":
+        return { context: at, value: { blockhash: key(6), lastValidBlockHeight: 1_100 } };
+      case "getSignatureStatuses":
+        return { context: at, value: [{ slot: 1_000, confirmations: 1, err: null, confirmationStatus: "confirmed", status: { Ok: null } }] };
+      case "sendTransaction":
+        this.send(params[0]!);
+        return SIGNATURE;
+      case "getProgramAccounts": {
+        const [{ dataSize }] = (params[1] as unknown as { filters: [{ dataSize: number }] }).filters;
+        const bytes = dataSize === getProviderSize() ? this.providerAccount() : this.lease(await this.leaseAddress());
+        return [{ pubkey: key(7), account: account(bytes) }];
+      }
+      default:
+        return { context: at, value: account(await this.account(params[0]!)) ?? null };
+    }
+  }
+
+  send(transaction: string): void {
+    const { messageBytes } = getTransactionDecoder().decode(unbase64(transaction));
+    const message = decompileTransactionMessage(getCompiledTransactionMessageDecoder().decode(messageBytes) as never);
+    for (const instruction of message.instructions as unknown as Sent[]) {
+      this.sent.push(instruction);
+      if (kindOf(instruction) === ComputeMarketInstruction.AcknowledgeStart) this.status = ACTIVE;
+    }
+  }
+
+  async account(name: string): Promise<Uint8Array | undefined> {
+    const request = await this.requestAddress();
+    if (name === request) return this.request();
+    if (request && name === (await findLeasePda({ request: address(request) }))[0]) return this.taken ? this.lease(name) : undefined;
+    return request ? undefined : this.config();
+  }
+
+  async requestAddress(): Promise<string | undefined> {
+    const asked = this.sent.find((one) => kindOf(one) === ComputeMarketInstruction.RequestCompute);
+    if (!asked) return undefined;
+    const { nonce } = parseRequestComputeInstruction(asked).data;
+    return (await findRequestPda({ tenant: address(wallet.address), nonce }))[0];
+  }
+
+  async leaseAddress(): Promise<string> {
+    const request = await this.requestAddress();
+    return request ? (await findLeasePda({ request: address(request) }))[0] : key(8);
+  }
+
+  config(): Uint8Array {
+    const blank = getMarketConfigDecoder().decode(new Uint8Array(getMarketConfigSize()));
+    const params = { ...blank.params, maxRequestSlots: 1_500, maxNonceLifeSlots: 500 };
+    return new Uint8Array(getMarketConfigEncoder().encode({ ...blank, header: { ...blank.header, discriminator: 1 }, params }));
+  }
+
+  providerAccount(): Uint8Array {
+    const blank = getProviderDecoder().decode(new Uint8Array(getProviderSize()));
+    const own = { authority: address(PROVIDER), operator: address(OPERATOR), endpoint: server.url, price: 1_000n, units: 8, leased: 3, proved: 9n };
+    return new Uint8Array(getProviderEncoder().encode({ ...blank, ...own, header: { ...blank.header, status: 1 } }));
+  }
+
+  request(): Uint8Array {
+    const blank = getRequestDecoder().decode(new Uint8Array(getRequestSize()));
+    return new Uint8Array(getRequestEncoder().encode({ ...blank, header: { ...blank.header, status: this.taken ? 2 : 1 }, deadlineSlot: 1_150n }));
+  }
+
+  lease(name: string): Uint8Array {
+    const blank = getLeaseDecoder().decode(new Uint8Array(getLeaseSize()));
+    const accessHash = sha256(utf8("mythic/lease-access/v1"), utf8(this.statedAccess ?? this.access(name)));
+    const terms = { ...blank.terms, provider: address(PROVIDER), tenant: address(wallet.address), units: 1, price: 1_000n };
+    const state: LeaseArgs = { ...blank, terms, accessHash, header: { ...blank.header, status: this.status }, escrow: 600n, endsAt: 77n };
+    return new Uint8Array(getLeaseEncoder().encode(state));
+  }
+}
+
+const kindOf = (instruction: Sent) => identifyComputeMarketInstruction({ data: instruction.data } as never);
+const kinds = (market: Market) => market.sent.map(kindOf);
+
+function market(): Market {
+  const made = new Market();
+  server.on("*", made.answer);
+  return made;
+}
+
+test("offers say who leases out what", async () => {
+  market();
+  expect(await wallet.leases.offers()).toMatchObject([{ provider: PROVIDER, className: "cpu", price: 1_000n, freeUnits: 5, endpoint: server.url, proved: 9n }]);
+});
+
+test("a lease is paid, waited for, compared with the chain and acknowledged", async () => {
+  const made = market();
+  const leased = await wallet.leases.request({ model: MODEL, seconds: 600 });
+  expect(leased).toMatchObject({ lease: await made.leaseAddress(), baseUrl: "http://lease/v1", model: "tiny@0" });
+  expect(kinds(made)).toEqual([ComputeMarketInstruction.RequestCompute, ComputeMarketInstruction.AcknowledgeStart]);
+  const { data, accounts } = parseRequestComputeInstruction(made.sent[0]!);
+  expect(data).toMatchObject({ model: MODEL, seconds: 600, units: 1, price: 1_000n, provider: PROVIDER, deadlineSlots: 150 });
+  expect(accounts.tenant.address).toBe(wallet.address);
+  const [salt = "", spec = ""] = made.spec.split("\n");
+  expect(hex(new Uint8Array(data.specHash))).toBe(hex(sha256(utf8("mythic/lease-spec/v1"), Buffer.from(salt, "hex"), utf8(spec))));
+  expect(data.specSource).toBe(`${server.url}/specs/${hex(new Uint8Array(data.specHash)).slice(0, 32)}`);
+  // The key itself goes to nobody.
+  expect(JSON.parse(spec)).toEqual({ version: 1, endpoint: { key_hash: hex(sha256(utf8("mythic/lease-key/v1"), utf8(leased.apiKey))), max_concurrent: 2 } });
+});
+
+test("what the provider did not state on chain, or was not asked for, is not acknowledged", async () => {
+  const stated = market();
+  stated.statedAccess = "something else";
+  await expect(wallet.leases.request({ model: MODEL, seconds: 600 })).rejects.toThrow("not what it stated on chain");
+  expect(kinds(stated)).toEqual([ComputeMarketInstruction.RequestCompute]);
+  const asked = market();
+  asked.operator = key(9);
+  await expect(wallet.leases.request({ model: MODEL, seconds: 600 })).rejects.toThrow("not what was asked for");
+});
+
+test("a request that the provider declines is taken back", async () => {
+  const made = market();
+  made.taken = false;
+  made.word = { status: "declined", reason: "no memory" };
+  await expect(wallet.leases.request({ model: MODEL, seconds: 600 })).rejects.toThrow("the provider declines: no memory");
+  expect(kinds(made)).toEqual([ComputeMarketInstruction.RequestCompute, ComputeMarketInstruction.CancelRequest]);
+});
+
+test("a lease that runs is closed and paid out, one that has ended only paid out", async () => {
+  const made = market();
+  const { lease } = await wallet.leases.request({ model: MODEL, seconds: 600 });
+  expect(await wallet.leases.get(lease)).toMatchObject({ address: lease, provider: PROVIDER, status: "active", escrow: 600n, endsAt: 77n });
+  expect(await wallet.leases.list()).toMatchObject([{ status: "active" }]);
+  await wallet.leases.topUp(lease, 60);
+  await wallet.leases.close(lease);
+  made.status = ENDED;
+  await wallet.leases.close(lease);
+  const { TopUp, CloseLease, WithdrawLease } = ComputeMarketInstruction;
+  expect(kinds(made).slice(2)).toEqual([TopUp, CloseLease, WithdrawLease, WithdrawLease]);
+});
