@@ -1,7 +1,7 @@
 //! Harness of the end-to-end tests: a whole network from the `mythic` executable on free ports, looked at from outside only
 //! (HTTP, WebSocket, SQL, chain RPC, signals).
 
-mod clients;
+pub mod clients;
 pub mod compare;
 pub mod court;
 pub mod deck;

@@ -32,7 +32,12 @@ impl Terminal {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let command = sys::open(name.as_c_str(), flags, Mode::empty())?;
         sys::fcntl_setfl(&user, OFlags::RDWR | OFlags::NONBLOCK)?;
-        let terminal = Self(Arc::new(AsyncFd::new(user)?));
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe for whoever closes the descriptor early; this one is owned"
+        )]
+        let user = AsyncFd::new(user)?;
+        let terminal = Self(Arc::new(user));
         terminal.resize(size)?;
         Ok((terminal, command))
     }

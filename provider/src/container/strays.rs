@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mythic_client::{Commitment, account::found};
 use mythic_interface::{
     market::state::{Lease, LeaseStatus},
@@ -83,8 +83,9 @@ async fn look(ctx: &Ctx, desk: &Desk, containers: &Containers, stray: &Labelled)
     let held = Commitment::Finalized;
     let read = ctx
         .chain
-        .raw_account_since(&lease, held, stray.slot)
+        .raw_accounts_since(&[lease], held, stray.slot)
         .await?;
+    let read = read.first().context("no answer for the lease")?;
     let state = found::<Lease>(&lease, read.account.as_ref())?;
     let ours = ctx.authority.to_bytes();
     // It may have been promised meanwhile.

@@ -178,7 +178,7 @@ pub mod tests {
                 "--ssh-key /no/such",
             ),
         ] {
-            let refused = format!("{:#}", bad.spec(&image(), &key).unwrap_err());
+            let refused = format!("{:#}", bad.spec(&image(), &key).err().unwrap());
             assert!(refused.contains(words), "{refused}");
         }
         assert!(args().spec("latest", &key).is_err());

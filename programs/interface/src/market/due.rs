@@ -169,10 +169,13 @@ pub fn dispute_slot(dispute: &LeaseDispute) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
     use crate::market::params::MarketParams;
     use crate::market::state::EpochState;
     use bytemuck::Zeroable;
+    use std::vec::Vec;
 
     /// Under the rules of a development network: epochs of 150 slots and 60 s, 100 slots to dispute, three missed, two of notice.
     fn lease(status: LeaseStatus) -> Lease {
