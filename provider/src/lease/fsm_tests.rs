@@ -668,7 +668,7 @@ fn what_a_start_that_failed_after_a_stop_left_is_stopped_too() {
     assert!(begun.contains(&Step::Serve), "{begun:?}");
     machine.on(failed(Step::Serve));
     // Seen ended then, what the start left is taken away.
-    let begun = machine.on(read(2_450, Confirmed, lease(LeaseStatus::Ended)));
-    assert_eq!(begun, [Step::Stop]);
-    assert!(machine.on(tick(2_480)).is_empty(), "it is being stopped");
+    machine.on(read(2_450, Confirmed, lease(LeaseStatus::Ended)));
+    assert_eq!(machine.on(tick(2_480)), [Step::Stop]);
+    assert!(machine.on(tick(2_490)).is_empty(), "it is being stopped");
 }

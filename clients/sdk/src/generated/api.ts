@@ -121,6 +121,23 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
+    "/v1/classes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Classes of capacity, the newest first. */
+        get: operations["list_classes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/credit": {
         parameters: {
             query?: never;
@@ -295,6 +312,91 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
+    "/v1/leases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Leases, newest first, each with its meter, its money and what comes next. */
+        get: operations["list_leases"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One lease: state, meter, newest epochs, every lamport by its name, and what happened to it. */
+        get: operations["show_lease"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{id}/disputes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Disputes about a lease, the newest first. */
+        get: operations["list_lease_disputes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{id}/epochs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Epochs of a lease, the newest first: all that were metered, those that its account has forgotten too. */
+        get: operations["list_lease_epochs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/market": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The Compute Market at a glance: capacity, requests, leases, and where all lamports of its leases are. Some seconds old at most. */
+        get: operations["show_market"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -321,6 +423,24 @@ export type paths = {
         };
         /** One model. */
         get: operations["show_model"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{id}/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Prices of a model by finalized blocks that wrote it, the newest first: of any model on chain by its address, of those that this
+         *     gateway serves also by their id. */
+        get: operations["list_model_prices"];
         put?: never;
         post?: never;
         delete?: never;
@@ -380,6 +500,57 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
+    "/v1/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Providers, the newest first, with capacity, price, stake, and how they have served. */
+        get: operations["list_providers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/providers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One provider, by its authority or its account's address. */
+        get: operations["show_provider"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Requests of capacity, the newest first, with what was paid in for each and what became of it. */
+        get: operations["list_lease_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stats/{name}": {
         parameters: {
             query?: never;
@@ -387,7 +558,8 @@ export type paths = {
             path?: never;
             cookie?: never;
         };
-        /** Statistics by name: `daily`, `burns`, `settlements`, `slashes`, `fingerprints`. */
+        /** Statistics by name: `daily`, `burns`, `settlements`, `slashes`, `fingerprints`, `burned`, `market`. The last two are of finalized blocks,
+         *     whatever the commitment, and a minute old at most. */
         get: operations["list_statistic"];
         put?: never;
         post?: never;
@@ -913,6 +1085,49 @@ export type components = {
              * @description For the jury; only of the first that says `false`.
              */
             tariffs_lamports: number;
+        };
+        /** @description A class of capacity: what each unit proves in each epoch, and the stake behind it. */
+        Class: {
+            /** @description Whether the probe's time was measured on the device that the class is named after. */
+            calibrated: boolean;
+            /** @description Commitment of its newest change. */
+            commitment: string;
+            /** @description False where a gap in the index may hide changes. */
+            exact: boolean;
+            /** @description Address of its account, base58. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Side of the matrices that each unit multiplies.
+             */
+            matrix_side: number;
+            name: string;
+            /** @description `class`. */
+            object?: string;
+            /**
+             * Format: int64
+             * @description Slots from the beginning of an epoch in which its proof is taken.
+             */
+            proof_slots: number;
+            registered_at?: string | null;
+            /** Format: int64 */
+            registered_slot: number;
+            /** @description No new providers and requests. */
+            retired: boolean;
+            /** Format: int64 */
+            retired_slot?: number | null;
+            /**
+             * Format: int64
+             * @description Products that each unit computes in each epoch.
+             */
+            rounds: number;
+            /** Format: int64 */
+            stake_per_unit_lamports: number;
+            /**
+             * Format: int64
+             * @description Memory of a unit's GPU in MiB, as the class says; nothing proves it.
+             */
+            vram_mib: number;
         };
         /** @description Parts of the answer. */
         CompletionTokensDetails: {
@@ -1519,6 +1734,514 @@ export type components = {
             /** Format: int64 */
             seat: number;
         };
+        /** @description A lease of capacity, from its acceptance to its last lamport. What is deposited and compensated is in escrow, pending, paid, the
+         *     foundation's, burned or refunded; amounts are lamports. */
+        Lease: {
+            accepted_at?: string | null;
+            /** Format: int64 */
+            accepted_slot: number;
+            /** @description Hash of what the tenant needs to reach it, 64 hex digits; null before the start. */
+            access_hash?: string | null;
+            /**
+             * Format: int64
+             * @description Slot from which its start has not been acknowledged in time.
+             */
+            ack_end_slot?: number | null;
+            acknowledged_at?: string | null;
+            /** Format: int64 */
+            acknowledged_slot?: number | null;
+            /**
+             * Format: int64
+             * @description Without a name: always 0.
+             */
+            astray_lamports: number;
+            /** Format: int64 */
+            burned_lamports: number;
+            /** @description Address of its class, base58. */
+            class: string;
+            class_name?: string | null;
+            /**
+             * Format: int64
+             * @description Slot in which its account was closed.
+             */
+            closed_slot?: number | null;
+            /** @description Commitment of its newest change. */
+            commitment: string;
+            /**
+             * Format: int64
+             * @description Of the provider's stake, for the tenant.
+             */
+            compensated_lamports: number;
+            /** Format: int64 */
+            deposited_lamports: number;
+            /** Format: int64 */
+            disputes: number;
+            ended_at?: string | null;
+            /** Format: int64 */
+            ended_slot?: number | null;
+            /** @description From here on nothing is metered. */
+            ends_at?: string | null;
+            /**
+             * Format: int64
+             * @description Epoch of `slot`.
+             */
+            epoch?: number | null;
+            /** Format: int64 */
+            epoch_seconds: number;
+            /** Format: int64 */
+            epoch_slots: number;
+            /** Format: int64 */
+            epochs_missed: number;
+            /**
+             * Format: int64
+             * @description Epochs with a proof, also of those that the index has not seen; null where nothing says whether its time was over at its end.
+             */
+            epochs_proved?: number | null;
+            /**
+             * Format: int64
+             * @description Lie in the lease for seconds to come.
+             */
+            escrow_lamports: number;
+            /** @description False where a gap in the index may hide changes. */
+            exact: boolean;
+            /** Format: int64 */
+            foundation_lamports: number;
+            /**
+             * Format: int64
+             * @description All that lies in the lease: escrow, pending, the tenant's; 0 once its account is closed.
+             */
+            held_lamports: number;
+            /** @description Address of its account, base58. */
+            id: string;
+            /** @description `endpoint` or `container`; null if the index does not know its request. */
+            kind?: string | null;
+            /**
+             * Format: int64
+             * @description Epoch of the last proof, of the start before there is one.
+             */
+            last_proved_epoch?: number | null;
+            /**
+             * Format: int64
+             * @description Side of the matrices that each unit multiplies.
+             */
+            matrix_side: number;
+            /** @description Up to here its seconds are metered. */
+            metered_at?: string | null;
+            /** @description Of an endpoint the id of its model if this gateway serves it, else its address. */
+            model?: string | null;
+            /** @description Address of the model, base58. */
+            model_address?: string | null;
+            next?: null | components["schemas"]["NextPhase"];
+            /**
+             * Format: int64
+             * @description Epoch in which the provider gave notice.
+             */
+            notice_epoch?: number | null;
+            /** @description `lease`. */
+            object?: string;
+            /** Format: int64 */
+            open_disputes: number;
+            /**
+             * Format: int64
+             * @description Went to the provider.
+             */
+            paid_lamports: number;
+            /**
+             * Format: int64
+             * @description Lie in the lease for epochs that can be disputed.
+             */
+            pending_lamports: number;
+            /**
+             * Format: int64
+             * @description Lamports a second for each unit.
+             */
+            price_lamports: number;
+            /**
+             * Format: int64
+             * @description Slots from the beginning of an epoch in which its proof is taken.
+             */
+            proof_slots: number;
+            /** @description Authority of its provider, base58. */
+            provider: string;
+            /** @description Why it ended: `completed`, `closed_by_tenant`, `closed_by_provider`, `never_started`, `never_acknowledged`, `missed_proofs` or
+             *     `proof_refuted`; null while it runs. */
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @description The tenant's again, those included that still lie in the lease.
+             */
+            refunded_lamports: number;
+            /**
+             * Format: int64
+             * @description Slot in which a proof of it was refuted.
+             */
+            refuted_slot?: number | null;
+            /** @description Address of its request, base58. */
+            request: string;
+            /**
+             * Format: int64
+             * @description Products that each unit computes in each epoch.
+             */
+            rounds: number;
+            rules: components["schemas"]["LeaseRules"];
+            /**
+             * Format: int64
+             * @description Seconds that were paid for at the request.
+             */
+            seconds: number;
+            /**
+             * Format: int64
+             * @description Stake that the provider lost for it.
+             */
+            slashed_lamports: number;
+            /**
+             * Format: int64
+             * @description Newest slot of the index.
+             */
+            slot?: number | null;
+            /** Format: int64 */
+            stake_per_unit_lamports: number;
+            /**
+             * Format: int64
+             * @description Slot from which it has not been started in time.
+             */
+            start_end_slot: number;
+            started_at?: string | null;
+            /** Format: int64 */
+            started_slot?: number | null;
+            /** @description `accepted`, `started`, `active`, `closing` or `ended`. */
+            status: string;
+            /** @description Who uses it and gets refunds, base58. */
+            tenant: string;
+            /**
+             * Format: int64
+             * @description Lie in the lease for the tenant.
+             */
+            tenant_due_lamports: number;
+            /** @description 64 hex digits. */
+            terms_hash: string;
+            /** Format: int64 */
+            units: number;
+            updated_at?: string | null;
+        };
+        /** @description A lease with what happened to it. */
+        LeaseDetails: components["schemas"]["Lease"] & {
+            /** @description Its newest epochs, at most 32, the newest first; all are under `/epochs`. */
+            epochs: components["schemas"]["LeaseEpoch"][];
+            /** @description What happened, proofs apart: the newest hundred, the oldest of them first. */
+            events: components["schemas"]["LeaseEvent"][];
+        };
+        /** @description A dispute that says that the proof of an epoch is false. Amounts are lamports; what is not known yet is null. */
+        LeaseDispute: {
+            /**
+             * Format: int64
+             * @description Burned if everything that is named is right.
+             */
+            at_stake_lamports: number;
+            /**
+             * Format: int64
+             * @description What it paid in: for the answer and at stake.
+             */
+            bond_lamports: number;
+            /**
+             * Format: int64
+             * @description Of the bond.
+             */
+            burned_lamports?: number | null;
+            /** Format: int64 */
+            closed_slot?: number | null;
+            /** @description Commitment of its newest change. */
+            commitment: string;
+            /** @description Who says so, base58. */
+            disputer: string;
+            elements: components["schemas"]["LeaseElement"][];
+            /** Format: int64 */
+            epoch: number;
+            /** @description False where a gap in the index may hide changes. */
+            exact: boolean;
+            /**
+             * Format: int64
+             * @description For the answer.
+             */
+            fee_lamports: number;
+            /** @description Hash of the epoch's first slot, 64 hex digits. */
+            hash: string;
+            /**
+             * Format: int64
+             * @description Lies in its account.
+             */
+            held_lamports: number;
+            /** @description Address of its account, base58. */
+            id: string;
+            /** @description Address of the lease, base58. */
+            lease: string;
+            /**
+             * Format: int64
+             * @description How many elements it names.
+             */
+            named_elements: number;
+            /**
+             * Format: int64
+             * @description Which dispute about the lease it is, from 0: they are decided in this order.
+             */
+            number: number;
+            /** @description `lease_dispute`. */
+            object?: string;
+            opened_at?: string | null;
+            /**
+             * Format: int64
+             * @description How many of them were shown and are right.
+             */
+            opened_elements: number;
+            /** Format: int64 */
+            opened_slot: number;
+            /**
+             * Format: int64
+             * @description Slot from which nothing can be opened.
+             */
+            openings_end_slot: number;
+            /** @description `answered`, `wrong`, `unanswered` or `void`. */
+            outcome?: string | null;
+            /**
+             * Format: int64
+             * @description Of the bond, the provider's for its answer.
+             */
+            paid_lamports?: number | null;
+            /** @description 64 hex digits. */
+            proof: string;
+            /** @description Authority of the provider, base58. */
+            provider: string;
+            resolved_at?: string | null;
+            /** Format: int64 */
+            resolved_slot?: number | null;
+            /**
+             * Format: int64
+             * @description Slot from which its account can be closed, which pays its disputer.
+             */
+            retention_end_slot?: number | null;
+            /**
+             * Format: int64
+             * @description Of the bond, the disputer's again.
+             */
+            returned_lamports?: number | null;
+            /**
+             * Format: int64
+             * @description Of the stake, the disputer's.
+             */
+            reward_lamports?: number | null;
+            /**
+             * Format: int64
+             * @description Stake that the provider lost.
+             */
+            slashed_lamports?: number | null;
+            /** @description `open`, `wrong` (an element was shown and is wrong) or `resolved`. */
+            status: string;
+        };
+        /** @description An element of a product that a dispute names. */
+        LeaseElement: {
+            /** Format: int64 */
+            column: number;
+            /** @description It was shown and is right. */
+            opened: boolean;
+            /** Format: int64 */
+            round: number;
+            /** Format: int64 */
+            row: number;
+            /** Format: int64 */
+            unit: number;
+        };
+        /** @description An epoch of a lease: its proof, or the seconds behind the last one. Shares are null while it is pending. */
+        LeaseEpoch: {
+            /**
+             * Format: int64
+             * @description Lamports of them.
+             */
+            amount_lamports: number;
+            /** Format: int64 */
+            burned_lamports?: number | null;
+            /** @description Commitment of its newest change. */
+            commitment: string;
+            /**
+             * Format: int64
+             * @description Slot from which it can't be disputed any more.
+             */
+            dispute_end_slot: number;
+            /** Format: int64 */
+            epoch: number;
+            /** @description False where a gap in the index may hide changes. */
+            exact: boolean;
+            /** Format: int64 */
+            foundation_lamports?: number | null;
+            /** @description Hash of the epoch's first slot, 64 hex digits. */
+            hash?: string | null;
+            /** @description False once its place in the account was needed for another epoch. */
+            in_ring: boolean;
+            metered_at?: string | null;
+            /** Format: int64 */
+            metered_slot: number;
+            /** Format: int64 */
+            open_disputes: number;
+            /** @description 64 hex digits. */
+            proof?: string | null;
+            /** @description False for the seconds behind the last proof. */
+            proved: boolean;
+            /** Format: int64 */
+            provider_lamports?: number | null;
+            /** Format: int64 */
+            refunded_lamports?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds that were metered.
+             */
+            seconds: number;
+            /** @description `pending`, `released`, `unserved`, `refuted` or `forfeited`. */
+            status: string;
+        };
+        /** @description Something that happened to a lease or its request. */
+        LeaseEvent: {
+            at?: string | null;
+            commitment?: string | null;
+            /** @description Why it ended, or how a dispute was decided. */
+            detail?: string | null;
+            /**
+             * Format: int64
+             * @description Of a dispute: the epoch that it is about.
+             */
+            epoch?: number | null;
+            /** @description `requested`, `accepted`, `started`, `acknowledged`, `disputed`, `resolved`, `refuted` or `ended`. */
+            event: string;
+            /** @description Transaction that first showed it, base58. */
+            signature?: string | null;
+            /** Format: int64 */
+            slot: number;
+        };
+        /** @description What a tenant asks for, and what it paid in for it. Amounts are lamports. */
+        LeaseRequest: {
+            /** @description Address of the class, base58. */
+            class: string;
+            class_name?: string | null;
+            /** Format: int64 */
+            closed_slot?: number | null;
+            /** @description Commitment of its newest change. */
+            commitment: string;
+            /**
+             * Format: int64
+             * @description Slot from which nobody can accept it.
+             */
+            deadline_slot: number;
+            /**
+             * Format: int64
+             * @description The price of all seconds.
+             */
+            deposited_lamports: number;
+            ended_at?: string | null;
+            /** Format: int64 */
+            ended_slot?: number | null;
+            /** Format: int64 */
+            epoch_seconds: number;
+            /** Format: int64 */
+            epoch_slots: number;
+            /**
+             * Format: int64
+             * @description Lies in its account; of one that is closed what went out with it, to who paid its rent.
+             */
+            escrow_lamports: number;
+            /** @description False where a gap in the index may hide changes. */
+            exact: boolean;
+            /** @description Address of its account, base58. */
+            id: string;
+            /** @description The least that is asked for: `process`, `container` or `sandbox`. */
+            isolation?: string | null;
+            /** @description `endpoint` or `container`. */
+            kind?: string | null;
+            /** @description Address of its lease, base58. */
+            lease?: string | null;
+            /** @description Of an endpoint the id of its model if this gateway serves it, else its address. */
+            model?: string | null;
+            /** @description Address of the model, base58. */
+            model_address?: string | null;
+            /** @description 32 hex digits. */
+            nonce: string;
+            /** @description `lease_request`. */
+            object?: string;
+            /**
+             * Format: int64
+             * @description Most lamports a second for each unit.
+             */
+            price_lamports: number;
+            /** @description Authority of the provider that may accept it, base58; null: any. */
+            provider?: string | null;
+            /**
+             * Format: int64
+             * @description Went back to the tenant without a lease.
+             */
+            refunded_lamports: number;
+            /** @description Where the provider must be; empty: anywhere. */
+            region: string;
+            requested_at?: string | null;
+            /** Format: int64 */
+            requested_slot: number;
+            rules: components["schemas"]["LeaseRules"];
+            /** Format: int64 */
+            seconds: number;
+            /** @description 64 hex digits. */
+            spec_hash: string;
+            /** @description URL at which the spec is found, as the tenant says. */
+            spec_source: string;
+            /** @description `open`, `accepted`, `cancelled` or `expired`. */
+            status?: string | null;
+            /** @description Who asks and gets refunds, base58. */
+            tenant: string;
+            /** @description 64 hex digits. */
+            terms_hash: string;
+            /** Format: int64 */
+            units: number;
+        };
+        /** @description The market's rules, as a request or a lease keeps them. */
+        LeaseRules: {
+            /** Format: int64 */
+            ack_slots: number;
+            /** Format: int64 */
+            answering_fee_lamports: number;
+            /** Format: int64 */
+            close_delay_slots: number;
+            /** Format: int64 */
+            dispute_slots: number;
+            /**
+             * Format: int64
+             * @description The foundation's share, basis points; the rest is burned.
+             */
+            foundation_bps: number;
+            /** Format: int64 */
+            jail_slots: number;
+            /** Format: int64 */
+            max_lease_seconds: number;
+            /**
+             * Format: int64
+             * @description Epochs in a row without a proof after which anyone ends it.
+             */
+            max_missed_epochs: number;
+            /** Format: int64 */
+            min_epoch_price_lamports: number;
+            /** Format: int64 */
+            min_stake_lamports: number;
+            /** Format: int64 */
+            no_show_lamports: number;
+            /**
+             * Format: int64
+             * @description Epochs of a provider's notice.
+             */
+            notice_epochs: number;
+            /** Format: int64 */
+            openings_slots: number;
+            /**
+             * Format: int64
+             * @description The provider's share, basis points.
+             */
+            provider_bps: number;
+            /** Format: int64 */
+            start_slots: number;
+        };
         /** @description What a validator's node says of itself, every 10 seconds. */
         Live: {
             /** @description It takes no new jobs. */
@@ -1556,6 +2279,80 @@ export type components = {
             content: components["schemas"]["TokenLogprob"][];
             /** @description Always null. */
             refusal?: string | null;
+        };
+        /** @description The Compute Market at a glance; sums are over all its leases, since the first slot. What is not known is null. */
+        Market: {
+            /**
+             * Format: int64
+             * @description Without a name: always 0.
+             */
+            astray_lamports: number;
+            /** Format: int64 */
+            burned_lamports: number;
+            /** Format: int64 */
+            compensated_lamports: number;
+            /** Format: int64 */
+            deposited_lamports: number;
+            /** Format: int64 */
+            disputes: number;
+            /** Format: int64 */
+            epoch_seconds?: number | null;
+            /** Format: int64 */
+            epoch_slots?: number | null;
+            /** Format: int64 */
+            epochs_missed: number;
+            /**
+             * Format: int64
+             * @description Epochs with a proof, also of those that the index has not seen.
+             */
+            epochs_proved: number;
+            /** Format: int64 */
+            escrow_lamports: number;
+            /**
+             * Format: int64
+             * @description Newest finalized slot.
+             */
+            finalized_slot?: number | null;
+            /** Format: int64 */
+            foundation_lamports: number;
+            /** Format: int64 */
+            leased_units: number;
+            /** Format: int64 */
+            leases: number;
+            /** @description `market`. */
+            object?: string;
+            /** Format: int64 */
+            offered_units: number;
+            /** Format: int64 */
+            open_disputes: number;
+            /** Format: int64 */
+            open_requests: number;
+            /** Format: int64 */
+            paid_lamports: number;
+            /** @description Null where the network has no market. */
+            paused?: boolean | null;
+            /** Format: int64 */
+            pending_lamports: number;
+            /** Format: int64 */
+            refunded_lamports: number;
+            /** Format: int64 */
+            registered_providers: number;
+            /** Format: int64 */
+            running_leases: number;
+            /** Format: int64 */
+            slashed_lamports: number;
+            /**
+             * Format: int64
+             * @description Newest slot of the index; null before the first.
+             */
+            slot?: number | null;
+            /** Format: int64 */
+            staked_lamports: number;
+            /**
+             * Format: int64
+             * @description The foundation's, in the market's treasury.
+             */
+            treasury_lamports?: number | null;
         };
         /** @description A model in OpenAI's shape, with price, context and validators. What the chain does not say now is null. */
         Model: {
@@ -1598,6 +2395,24 @@ export type components = {
             status?: string | null;
             /** @description Registered validators that serve it; null while the chain is away. */
             validators?: number | null;
+        };
+        /** @description The prices of a model from a finalized block on. */
+        ModelPrice: {
+            /** @description Time of the block. */
+            at?: string | null;
+            /** @description False where a gap in the index may hide changes. */
+            exact: boolean;
+            /** Format: int64 */
+            price_in_lamports_per_1k: number;
+            /** Format: int64 */
+            price_out_lamports_per_1k: number;
+            /** @description Nobody can request it any more. */
+            retired: boolean;
+            /**
+             * Format: int64
+             * @description Slot of the block that wrote the model.
+             */
+            slot: number;
         };
         /** @description Jobs and price of an answer. */
         Mythic: {
@@ -1699,9 +2514,10 @@ export type components = {
             /** Format: int64 */
             staked_lamports: number;
         };
-        /** @description The end of a case's phase. */
+        /** @description What comes next of a case or a lease if nobody does anything. */
         NextPhase: {
-            /** @description `leaves_due`, `joining_end`, `commit_from`, `commit_end` or `reveal_end`. */
+            /** @description Of a case `leaves_due`, `joining_end`, `commit_from`, `commit_end` or `reveal_end`; of a lease `start_end`, `ack_end`, `proof_end`
+             *     or `notice_end`. */
             event: string;
             /**
              * Format: int64
@@ -1781,14 +2597,62 @@ export type components = {
             token_count: number;
         };
         /** @description A page of a list. */
+        Page_BurnedDay: {
+            data: {
+                /**
+                 * Format: int64
+                 * @description All of it.
+                 */
+                burned_lamports: number;
+                /** @description `after` of the next page. */
+                cursor: string;
+                /** @description `YYYY-MM-DD`. */
+                day: string;
+                /**
+                 * Format: int64
+                 * @description What cases burned, with what their jurors lost.
+                 */
+                dispute_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Parts of the fees of jobs.
+                 */
+                fee_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Lost bonds of disputes about leases.
+                 */
+                lease_dispute_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Shares of paid epochs, forfeited epochs, slashed stake that is nobody's.
+                 */
+                lease_lamports: number;
+                /**
+                 * Format: int64
+                 * @description What tenants paid to call epochs unserved.
+                 */
+                lease_unserved_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Registrations of models.
+                 */
+                registration_lamports: number;
+            }[];
+            /** @description Rows follow the last of these. */
+            has_more: boolean;
+            /** @description `list`. */
+            object: string;
+        };
+        /** @description A page of a list. */
         Page_BurnRow: {
             data: {
-                /** @description The job, model or case, base58. */
+                /** @description The job, model, case, lease or dispute about a lease, base58. */
                 account: string;
                 at?: string | null;
                 /** @description `after` of the next page. */
                 cursor: string;
-                /** @description `fee`, `registration` or `dispute`. */
+                /** @description `fee`, `registration` or `dispute`; of the Compute Market `lease`, `lease_dispute` or `lease_unserved`. */
                 kind: string;
                 /** Format: int64 */
                 lamports: number;
@@ -1958,6 +2822,55 @@ export type components = {
                 tariff_lamports: number;
                 /** @description `guilty`, `not_guilty`, `void` or `fault`. */
                 verdict?: string | null;
+            }[];
+            /** @description Rows follow the last of these. */
+            has_more: boolean;
+            /** @description `list`. */
+            object: string;
+        };
+        /** @description A page of a list. */
+        Page_Class: {
+            data: {
+                /** @description Whether the probe's time was measured on the device that the class is named after. */
+                calibrated: boolean;
+                /** @description Commitment of its newest change. */
+                commitment: string;
+                /** @description False where a gap in the index may hide changes. */
+                exact: boolean;
+                /** @description Address of its account, base58. */
+                id: string;
+                /**
+                 * Format: int64
+                 * @description Side of the matrices that each unit multiplies.
+                 */
+                matrix_side: number;
+                name: string;
+                /** @description `class`. */
+                object?: string;
+                /**
+                 * Format: int64
+                 * @description Slots from the beginning of an epoch in which its proof is taken.
+                 */
+                proof_slots: number;
+                registered_at?: string | null;
+                /** Format: int64 */
+                registered_slot: number;
+                /** @description No new providers and requests. */
+                retired: boolean;
+                /** Format: int64 */
+                retired_slot?: number | null;
+                /**
+                 * Format: int64
+                 * @description Products that each unit computes in each epoch.
+                 */
+                rounds: number;
+                /** Format: int64 */
+                stake_per_unit_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Memory of a unit's GPU in MiB, as the class says; nothing proves it.
+                 */
+                vram_mib: number;
             }[];
             /** @description Rows follow the last of these. */
             has_more: boolean;
@@ -2212,6 +3125,496 @@ export type components = {
             object: string;
         };
         /** @description A page of a list. */
+        Page_Lease: {
+            data: {
+                accepted_at?: string | null;
+                /** Format: int64 */
+                accepted_slot: number;
+                /** @description Hash of what the tenant needs to reach it, 64 hex digits; null before the start. */
+                access_hash?: string | null;
+                /**
+                 * Format: int64
+                 * @description Slot from which its start has not been acknowledged in time.
+                 */
+                ack_end_slot?: number | null;
+                acknowledged_at?: string | null;
+                /** Format: int64 */
+                acknowledged_slot?: number | null;
+                /**
+                 * Format: int64
+                 * @description Without a name: always 0.
+                 */
+                astray_lamports: number;
+                /** Format: int64 */
+                burned_lamports: number;
+                /** @description Address of its class, base58. */
+                class: string;
+                class_name?: string | null;
+                /**
+                 * Format: int64
+                 * @description Slot in which its account was closed.
+                 */
+                closed_slot?: number | null;
+                /** @description Commitment of its newest change. */
+                commitment: string;
+                /**
+                 * Format: int64
+                 * @description Of the provider's stake, for the tenant.
+                 */
+                compensated_lamports: number;
+                /** Format: int64 */
+                deposited_lamports: number;
+                /** Format: int64 */
+                disputes: number;
+                ended_at?: string | null;
+                /** Format: int64 */
+                ended_slot?: number | null;
+                /** @description From here on nothing is metered. */
+                ends_at?: string | null;
+                /**
+                 * Format: int64
+                 * @description Epoch of `slot`.
+                 */
+                epoch?: number | null;
+                /** Format: int64 */
+                epoch_seconds: number;
+                /** Format: int64 */
+                epoch_slots: number;
+                /** Format: int64 */
+                epochs_missed: number;
+                /**
+                 * Format: int64
+                 * @description Epochs with a proof, also of those that the index has not seen; null where nothing says whether its time was over at its end.
+                 */
+                epochs_proved?: number | null;
+                /**
+                 * Format: int64
+                 * @description Lie in the lease for seconds to come.
+                 */
+                escrow_lamports: number;
+                /** @description False where a gap in the index may hide changes. */
+                exact: boolean;
+                /** Format: int64 */
+                foundation_lamports: number;
+                /**
+                 * Format: int64
+                 * @description All that lies in the lease: escrow, pending, the tenant's; 0 once its account is closed.
+                 */
+                held_lamports: number;
+                /** @description Address of its account, base58. */
+                id: string;
+                /** @description `endpoint` or `container`; null if the index does not know its request. */
+                kind?: string | null;
+                /**
+                 * Format: int64
+                 * @description Epoch of the last proof, of the start before there is one.
+                 */
+                last_proved_epoch?: number | null;
+                /**
+                 * Format: int64
+                 * @description Side of the matrices that each unit multiplies.
+                 */
+                matrix_side: number;
+                /** @description Up to here its seconds are metered. */
+                metered_at?: string | null;
+                /** @description Of an endpoint the id of its model if this gateway serves it, else its address. */
+                model?: string | null;
+                /** @description Address of the model, base58. */
+                model_address?: string | null;
+                next?: null | components["schemas"]["NextPhase"];
+                /**
+                 * Format: int64
+                 * @description Epoch in which the provider gave notice.
+                 */
+                notice_epoch?: number | null;
+                /** @description `lease`. */
+                object?: string;
+                /** Format: int64 */
+                open_disputes: number;
+                /**
+                 * Format: int64
+                 * @description Went to the provider.
+                 */
+                paid_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Lie in the lease for epochs that can be disputed.
+                 */
+                pending_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Lamports a second for each unit.
+                 */
+                price_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Slots from the beginning of an epoch in which its proof is taken.
+                 */
+                proof_slots: number;
+                /** @description Authority of its provider, base58. */
+                provider: string;
+                /** @description Why it ended: `completed`, `closed_by_tenant`, `closed_by_provider`, `never_started`, `never_acknowledged`, `missed_proofs` or
+                 *     `proof_refuted`; null while it runs. */
+                reason?: string | null;
+                /**
+                 * Format: int64
+                 * @description The tenant's again, those included that still lie in the lease.
+                 */
+                refunded_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Slot in which a proof of it was refuted.
+                 */
+                refuted_slot?: number | null;
+                /** @description Address of its request, base58. */
+                request: string;
+                /**
+                 * Format: int64
+                 * @description Products that each unit computes in each epoch.
+                 */
+                rounds: number;
+                rules: components["schemas"]["LeaseRules"];
+                /**
+                 * Format: int64
+                 * @description Seconds that were paid for at the request.
+                 */
+                seconds: number;
+                /**
+                 * Format: int64
+                 * @description Stake that the provider lost for it.
+                 */
+                slashed_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Newest slot of the index.
+                 */
+                slot?: number | null;
+                /** Format: int64 */
+                stake_per_unit_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Slot from which it has not been started in time.
+                 */
+                start_end_slot: number;
+                started_at?: string | null;
+                /** Format: int64 */
+                started_slot?: number | null;
+                /** @description `accepted`, `started`, `active`, `closing` or `ended`. */
+                status: string;
+                /** @description Who uses it and gets refunds, base58. */
+                tenant: string;
+                /**
+                 * Format: int64
+                 * @description Lie in the lease for the tenant.
+                 */
+                tenant_due_lamports: number;
+                /** @description 64 hex digits. */
+                terms_hash: string;
+                /** Format: int64 */
+                units: number;
+                updated_at?: string | null;
+            }[];
+            /** @description Rows follow the last of these. */
+            has_more: boolean;
+            /** @description `list`. */
+            object: string;
+        };
+        /** @description A page of a list. */
+        Page_LeaseDispute: {
+            data: {
+                /**
+                 * Format: int64
+                 * @description Burned if everything that is named is right.
+                 */
+                at_stake_lamports: number;
+                /**
+                 * Format: int64
+                 * @description What it paid in: for the answer and at stake.
+                 */
+                bond_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Of the bond.
+                 */
+                burned_lamports?: number | null;
+                /** Format: int64 */
+                closed_slot?: number | null;
+                /** @description Commitment of its newest change. */
+                commitment: string;
+                /** @description Who says so, base58. */
+                disputer: string;
+                elements: components["schemas"]["LeaseElement"][];
+                /** Format: int64 */
+                epoch: number;
+                /** @description False where a gap in the index may hide changes. */
+                exact: boolean;
+                /**
+                 * Format: int64
+                 * @description For the answer.
+                 */
+                fee_lamports: number;
+                /** @description Hash of the epoch's first slot, 64 hex digits. */
+                hash: string;
+                /**
+                 * Format: int64
+                 * @description Lies in its account.
+                 */
+                held_lamports: number;
+                /** @description Address of its account, base58. */
+                id: string;
+                /** @description Address of the lease, base58. */
+                lease: string;
+                /**
+                 * Format: int64
+                 * @description How many elements it names.
+                 */
+                named_elements: number;
+                /**
+                 * Format: int64
+                 * @description Which dispute about the lease it is, from 0: they are decided in this order.
+                 */
+                number: number;
+                /** @description `lease_dispute`. */
+                object?: string;
+                opened_at?: string | null;
+                /**
+                 * Format: int64
+                 * @description How many of them were shown and are right.
+                 */
+                opened_elements: number;
+                /** Format: int64 */
+                opened_slot: number;
+                /**
+                 * Format: int64
+                 * @description Slot from which nothing can be opened.
+                 */
+                openings_end_slot: number;
+                /** @description `answered`, `wrong`, `unanswered` or `void`. */
+                outcome?: string | null;
+                /**
+                 * Format: int64
+                 * @description Of the bond, the provider's for its answer.
+                 */
+                paid_lamports?: number | null;
+                /** @description 64 hex digits. */
+                proof: string;
+                /** @description Authority of the provider, base58. */
+                provider: string;
+                resolved_at?: string | null;
+                /** Format: int64 */
+                resolved_slot?: number | null;
+                /**
+                 * Format: int64
+                 * @description Slot from which its account can be closed, which pays its disputer.
+                 */
+                retention_end_slot?: number | null;
+                /**
+                 * Format: int64
+                 * @description Of the bond, the disputer's again.
+                 */
+                returned_lamports?: number | null;
+                /**
+                 * Format: int64
+                 * @description Of the stake, the disputer's.
+                 */
+                reward_lamports?: number | null;
+                /**
+                 * Format: int64
+                 * @description Stake that the provider lost.
+                 */
+                slashed_lamports?: number | null;
+                /** @description `open`, `wrong` (an element was shown and is wrong) or `resolved`. */
+                status: string;
+            }[];
+            /** @description Rows follow the last of these. */
+            has_more: boolean;
+            /** @description `list`. */
+            object: string;
+        };
+        /** @description A page of a list. */
+        Page_LeaseEpoch: {
+            data: {
+                /**
+                 * Format: int64
+                 * @description Lamports of them.
+                 */
+                amount_lamports: number;
+                /** Format: int64 */
+                burned_lamports?: number | null;
+                /** @description Commitment of its newest change. */
+                commitment: string;
+                /**
+                 * Format: int64
+                 * @description Slot from which it can't be disputed any more.
+                 */
+                dispute_end_slot: number;
+                /** Format: int64 */
+                epoch: number;
+                /** @description False where a gap in the index may hide changes. */
+                exact: boolean;
+                /** Format: int64 */
+                foundation_lamports?: number | null;
+                /** @description Hash of the epoch's first slot, 64 hex digits. */
+                hash?: string | null;
+                /** @description False once its place in the account was needed for another epoch. */
+                in_ring: boolean;
+                metered_at?: string | null;
+                /** Format: int64 */
+                metered_slot: number;
+                /** Format: int64 */
+                open_disputes: number;
+                /** @description 64 hex digits. */
+                proof?: string | null;
+                /** @description False for the seconds behind the last proof. */
+                proved: boolean;
+                /** Format: int64 */
+                provider_lamports?: number | null;
+                /** Format: int64 */
+                refunded_lamports?: number | null;
+                /**
+                 * Format: int64
+                 * @description Seconds that were metered.
+                 */
+                seconds: number;
+                /** @description `pending`, `released`, `unserved`, `refuted` or `forfeited`. */
+                status: string;
+            }[];
+            /** @description Rows follow the last of these. */
+            has_more: boolean;
+            /** @description `list`. */
+            object: string;
+        };
+        /** @description A page of a list. */
+        Page_LeaseRequest: {
+            data: {
+                /** @description Address of the class, base58. */
+                class: string;
+                class_name?: string | null;
+                /** Format: int64 */
+                closed_slot?: number | null;
+                /** @description Commitment of its newest change. */
+                commitment: string;
+                /**
+                 * Format: int64
+                 * @description Slot from which nobody can accept it.
+                 */
+                deadline_slot: number;
+                /**
+                 * Format: int64
+                 * @description The price of all seconds.
+                 */
+                deposited_lamports: number;
+                ended_at?: string | null;
+                /** Format: int64 */
+                ended_slot?: number | null;
+                /** Format: int64 */
+                epoch_seconds: number;
+                /** Format: int64 */
+                epoch_slots: number;
+                /**
+                 * Format: int64
+                 * @description Lies in its account; of one that is closed what went out with it, to who paid its rent.
+                 */
+                escrow_lamports: number;
+                /** @description False where a gap in the index may hide changes. */
+                exact: boolean;
+                /** @description Address of its account, base58. */
+                id: string;
+                /** @description The least that is asked for: `process`, `container` or `sandbox`. */
+                isolation?: string | null;
+                /** @description `endpoint` or `container`. */
+                kind?: string | null;
+                /** @description Address of its lease, base58. */
+                lease?: string | null;
+                /** @description Of an endpoint the id of its model if this gateway serves it, else its address. */
+                model?: string | null;
+                /** @description Address of the model, base58. */
+                model_address?: string | null;
+                /** @description 32 hex digits. */
+                nonce: string;
+                /** @description `lease_request`. */
+                object?: string;
+                /**
+                 * Format: int64
+                 * @description Most lamports a second for each unit.
+                 */
+                price_lamports: number;
+                /** @description Authority of the provider that may accept it, base58; null: any. */
+                provider?: string | null;
+                /**
+                 * Format: int64
+                 * @description Went back to the tenant without a lease.
+                 */
+                refunded_lamports: number;
+                /** @description Where the provider must be; empty: anywhere. */
+                region: string;
+                requested_at?: string | null;
+                /** Format: int64 */
+                requested_slot: number;
+                rules: components["schemas"]["LeaseRules"];
+                /** Format: int64 */
+                seconds: number;
+                /** @description 64 hex digits. */
+                spec_hash: string;
+                /** @description URL at which the spec is found, as the tenant says. */
+                spec_source: string;
+                /** @description `open`, `accepted`, `cancelled` or `expired`. */
+                status?: string | null;
+                /** @description Who asks and gets refunds, base58. */
+                tenant: string;
+                /** @description 64 hex digits. */
+                terms_hash: string;
+                /** Format: int64 */
+                units: number;
+            }[];
+            /** @description Rows follow the last of these. */
+            has_more: boolean;
+            /** @description `list`. */
+            object: string;
+        };
+        /** @description A page of a list. */
+        Page_MarketDay: {
+            data: {
+                /** Format: int64 */
+                burned_lamports: number;
+                /** @description `after` of the next page. */
+                cursor: string;
+                /** @description `YYYY-MM-DD`. */
+                day: string;
+                /**
+                 * Format: int64
+                 * @description Disputes opened.
+                 */
+                disputes: number;
+                /**
+                 * Format: int64
+                 * @description Epochs with a proof that the index has seen.
+                 */
+                epochs_proved: number;
+                /** Format: int64 */
+                foundation_lamports: number;
+                /** Format: int64 */
+                leases_accepted: number;
+                /** Format: int64 */
+                leases_ended: number;
+                /** Format: int64 */
+                paid_lamports: number;
+                /** Format: int64 */
+                refunded_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Requests made.
+                 */
+                requests: number;
+                /** Format: int64 */
+                slashed_lamports: number;
+            }[];
+            /** @description Rows follow the last of these. */
+            has_more: boolean;
+            /** @description `list`. */
+            object: string;
+        };
+        /** @description A page of a list. */
         Page_Model: {
             data: {
                 /** @description Address of its account, base58. */
@@ -2253,6 +3656,171 @@ export type components = {
                 status?: string | null;
                 /** @description Registered validators that serve it; null while the chain is away. */
                 validators?: number | null;
+            }[];
+            /** @description Rows follow the last of these. */
+            has_more: boolean;
+            /** @description `list`. */
+            object: string;
+        };
+        /** @description A page of a list. */
+        Page_ModelPrice: {
+            data: {
+                /** @description Time of the block. */
+                at?: string | null;
+                /** @description False where a gap in the index may hide changes. */
+                exact: boolean;
+                /** Format: int64 */
+                price_in_lamports_per_1k: number;
+                /** Format: int64 */
+                price_out_lamports_per_1k: number;
+                /** @description Nobody can request it any more. */
+                retired: boolean;
+                /**
+                 * Format: int64
+                 * @description Slot of the block that wrote the model.
+                 */
+                slot: number;
+            }[];
+            /** @description Rows follow the last of these. */
+            has_more: boolean;
+            /** @description `list`. */
+            object: string;
+        };
+        /** @description A page of a list. */
+        Page_Provider: {
+            data: {
+                /**
+                 * Format: int64
+                 * @description Stake that will count from `activation_slot` on.
+                 */
+                activating_lamports: number;
+                /** Format: int64 */
+                activation_slot?: number | null;
+                /** @description Its owner, base58: how requests and leases name it. */
+                authority: string;
+                /**
+                 * Format: int64
+                 * @description Units that stake stands behind: leased ones, and those of ended leases whose accounts are not closed.
+                 */
+                backed_units: number;
+                /**
+                 * Format: int64
+                 * @description Earned, and not taken out yet.
+                 */
+                claimable_lamports: number;
+                /** @description Address of its class, base58. */
+                class: string;
+                class_name?: string | null;
+                /** @description Commitment of its newest change. */
+                commitment: string;
+                /** Format: int64 */
+                earned_lamports: number;
+                /** @description URL at which tenants reach it, as it says. */
+                endpoint: string;
+                /** Format: int64 */
+                epochs_missed: number;
+                /** Format: int64 */
+                epochs_proved: number;
+                /** @description False where a gap in the index may hide changes. */
+                exact: boolean;
+                /** Format: int64 */
+                free_units: number;
+                /** @description Address of its account, base58. */
+                id: string;
+                /** @description `process`, `container` or `sandbox`, as it says. */
+                isolation?: string | null;
+                /**
+                 * Format: int64
+                 * @description Slot from which a jailed one may ask to be unjailed.
+                 */
+                jailed_until_slot?: number | null;
+                /** Format: int64 */
+                leased_units: number;
+                /**
+                 * Format: int64
+                 * @description Leases that it accepted.
+                 */
+                leases: number;
+                /** @description `provider`. */
+                object?: string;
+                /**
+                 * Format: int64
+                 * @description Slot until which no stake leaves.
+                 */
+                obliged_until_slot?: number | null;
+                /** Format: int64 */
+                open_disputes: number;
+                /**
+                 * Format: int64
+                 * @description Leases that run, and ended ones whose accounts are not closed.
+                 */
+                open_leases: number;
+                /** @description Accepts, starts, proves, base58. */
+                operator: string;
+                /**
+                 * Format: int64
+                 * @description What is to burn, until it is swept.
+                 */
+                owed_burn_lamports: number;
+                /**
+                 * Format: int64
+                 * @description The foundation's part, until it is swept.
+                 */
+                owed_foundation_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Stake of all times.
+                 */
+                paid_in_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Lamports a second for each unit.
+                 */
+                price_lamports: number;
+                /** Format: int64 */
+                proofs_refuted: number;
+                /** @description Where it is, as it says. */
+                region: string;
+                registered_at?: string | null;
+                /** Format: int64 */
+                registered_slot: number;
+                /** Format: int64 */
+                slashed_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Stake that counts.
+                 */
+                stake_lamports: number;
+                /** Format: int64 */
+                stake_per_unit_lamports: number;
+                /** @description `active` or `jailed`. */
+                status?: string | null;
+                /**
+                 * Format: int64
+                 * @description Stake that leaves.
+                 */
+                unbonding_lamports: number;
+                /** Format: int64 */
+                unbonding_slot?: number | null;
+                /**
+                 * Format: int64
+                 * @description Units that it offers.
+                 */
+                units: number;
+                /**
+                 * Format: int64
+                 * @description Lamports of epochs that tenants called unserved.
+                 */
+                unserved_lamports: number;
+                /** Format: int64 */
+                updated_slot: number;
+                /** Format: int64 */
+                withdrawn_lamports: number;
+                /**
+                 * Format: int64
+                 * @description Stake that left.
+                 */
+                withdrawn_stake_lamports: number;
             }[];
             /** @description Rows follow the last of these. */
             has_more: boolean;
@@ -2408,6 +3976,141 @@ export type components = {
             audio_tokens: number;
             /** Format: int64 */
             cached_tokens: number;
+        };
+        /** @description A provider as it is registered on chain. Amounts are lamports. */
+        Provider: {
+            /**
+             * Format: int64
+             * @description Stake that will count from `activation_slot` on.
+             */
+            activating_lamports: number;
+            /** Format: int64 */
+            activation_slot?: number | null;
+            /** @description Its owner, base58: how requests and leases name it. */
+            authority: string;
+            /**
+             * Format: int64
+             * @description Units that stake stands behind: leased ones, and those of ended leases whose accounts are not closed.
+             */
+            backed_units: number;
+            /**
+             * Format: int64
+             * @description Earned, and not taken out yet.
+             */
+            claimable_lamports: number;
+            /** @description Address of its class, base58. */
+            class: string;
+            class_name?: string | null;
+            /** @description Commitment of its newest change. */
+            commitment: string;
+            /** Format: int64 */
+            earned_lamports: number;
+            /** @description URL at which tenants reach it, as it says. */
+            endpoint: string;
+            /** Format: int64 */
+            epochs_missed: number;
+            /** Format: int64 */
+            epochs_proved: number;
+            /** @description False where a gap in the index may hide changes. */
+            exact: boolean;
+            /** Format: int64 */
+            free_units: number;
+            /** @description Address of its account, base58. */
+            id: string;
+            /** @description `process`, `container` or `sandbox`, as it says. */
+            isolation?: string | null;
+            /**
+             * Format: int64
+             * @description Slot from which a jailed one may ask to be unjailed.
+             */
+            jailed_until_slot?: number | null;
+            /** Format: int64 */
+            leased_units: number;
+            /**
+             * Format: int64
+             * @description Leases that it accepted.
+             */
+            leases: number;
+            /** @description `provider`. */
+            object?: string;
+            /**
+             * Format: int64
+             * @description Slot until which no stake leaves.
+             */
+            obliged_until_slot?: number | null;
+            /** Format: int64 */
+            open_disputes: number;
+            /**
+             * Format: int64
+             * @description Leases that run, and ended ones whose accounts are not closed.
+             */
+            open_leases: number;
+            /** @description Accepts, starts, proves, base58. */
+            operator: string;
+            /**
+             * Format: int64
+             * @description What is to burn, until it is swept.
+             */
+            owed_burn_lamports: number;
+            /**
+             * Format: int64
+             * @description The foundation's part, until it is swept.
+             */
+            owed_foundation_lamports: number;
+            /**
+             * Format: int64
+             * @description Stake of all times.
+             */
+            paid_in_lamports: number;
+            /**
+             * Format: int64
+             * @description Lamports a second for each unit.
+             */
+            price_lamports: number;
+            /** Format: int64 */
+            proofs_refuted: number;
+            /** @description Where it is, as it says. */
+            region: string;
+            registered_at?: string | null;
+            /** Format: int64 */
+            registered_slot: number;
+            /** Format: int64 */
+            slashed_lamports: number;
+            /**
+             * Format: int64
+             * @description Stake that counts.
+             */
+            stake_lamports: number;
+            /** Format: int64 */
+            stake_per_unit_lamports: number;
+            /** @description `active` or `jailed`. */
+            status?: string | null;
+            /**
+             * Format: int64
+             * @description Stake that leaves.
+             */
+            unbonding_lamports: number;
+            /** Format: int64 */
+            unbonding_slot?: number | null;
+            /**
+             * Format: int64
+             * @description Units that it offers.
+             */
+            units: number;
+            /**
+             * Format: int64
+             * @description Lamports of epochs that tenants called unserved.
+             */
+            unserved_lamports: number;
+            /** Format: int64 */
+            updated_slot: number;
+            /** Format: int64 */
+            withdrawn_lamports: number;
+            /**
+             * Format: int64
+             * @description Stake that left.
+             */
+            withdrawn_stake_lamports: number;
         };
         /** @description What was paid to whom for a job. Amounts are lamports; what is not known yet is null. */
         Receipt: {
@@ -2579,7 +4282,7 @@ export type components = {
             validator_lamports?: number | null;
         };
         /** @description A page of the statistic that was asked for. */
-        Statistics: components["schemas"]["Page_DailyRow"] | components["schemas"]["Page_BurnRow"] | components["schemas"]["Page_SlashRow"] | components["schemas"]["Page_SettlementRow"] | components["schemas"]["Page_FingerprintRow"];
+        Statistics: components["schemas"]["Page_DailyRow"] | components["schemas"]["Page_BurnRow"] | components["schemas"]["Page_SlashRow"] | components["schemas"]["Page_SettlementRow"] | components["schemas"]["Page_FingerprintRow"] | components["schemas"]["Page_BurnedDay"] | components["schemas"]["Page_MarketDay"];
         /** @description A stop string, or several. */
         Stop: string | string[];
         /** @description What a stream ends with. */
@@ -3180,6 +4883,59 @@ export interface operations {
                 };
             };
             /** @description no_validator, gateway_busy and others, with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_classes: {
+        parameters: {
+            query?: {
+                /** @description Id of the last class seen */
+                after?: string;
+                commitment?: string;
+                /** @description 1 to 100, default 20 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Classes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Class"];
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4235,6 +5991,293 @@ export interface operations {
             };
         };
     };
+    list_leases: {
+        parameters: {
+            query?: {
+                /** @description Id of the last lease seen */
+                after?: string;
+                /** @description Address or name */
+                class?: string;
+                commitment?: string;
+                /** @description 1 to 100, default 20 */
+                limit?: number;
+                /** @description Its authority */
+                provider?: string;
+                /** @description accepted, started, active, closing or ended */
+                status?: string;
+                tenant?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Leases */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Lease"];
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_lease: {
+        parameters: {
+            query?: {
+                /** @description processed (default), confirmed or finalized */
+                commitment?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lease; what is not known yet is null */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeaseDetails"];
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description lease_not_found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_lease_disputes: {
+        parameters: {
+            query?: {
+                /** @description `number` of the last one seen */
+                after?: number;
+                commitment?: string;
+                /** @description 1 to 100, default 20 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Disputes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_LeaseDispute"];
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description lease_not_found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_lease_epochs: {
+        parameters: {
+            query?: {
+                /** @description `epoch` of the last one seen */
+                after?: number;
+                commitment?: string;
+                /** @description 1 to 100, default 20 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Epochs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_LeaseEpoch"];
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description lease_not_found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_market: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Providers, units, requests, leases, epochs, disputes, lamports, slot */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Market"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_models: {
         parameters: {
             query?: never;
@@ -4291,6 +6334,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description model_not_found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_model_prices: {
+        parameters: {
+            query?: {
+                /** @description `slot` of the last one seen */
+                after?: number;
+                /** @description 1 to 100, default 20 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Prices */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ModelPrice"];
                 };
             };
             /** @description invalid_request */
@@ -4555,6 +6661,182 @@ export interface operations {
             };
         };
     };
+    list_providers: {
+        parameters: {
+            query?: {
+                /** @description Id of the last provider seen */
+                after?: string;
+                /** @description Address or name */
+                class?: string;
+                commitment?: string;
+                /** @description 1 to 100, default 20 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Providers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Provider"];
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_provider: {
+        parameters: {
+            query?: {
+                /** @description processed (default), confirmed or finalized */
+                commitment?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The provider */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"];
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description provider_not_found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_lease_requests: {
+        parameters: {
+            query?: {
+                /** @description Id of the last request seen */
+                after?: string;
+                /** @description Address or name */
+                class?: string;
+                commitment?: string;
+                /** @description 1 to 100, default 20 */
+                limit?: number;
+                /** @description Authority of the one that may accept it */
+                provider?: string;
+                /** @description open, accepted, cancelled or expired */
+                status?: string;
+                tenant?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_LeaseRequest"];
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_statistic: {
         parameters: {
             query?: {
@@ -4566,7 +6848,7 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description daily, burns, settlements, slashes or fingerprints */
+                /** @description daily, burns, settlements, slashes, fingerprints, burned or market */
                 name: string;
             };
             cookie?: never;
@@ -4628,8 +6910,15 @@ export interface operations {
                 entity?: string;
                 /** @description This job and its case */
                 job?: string;
+                /** @description This lease and the disputes about it */
+                lease?: string;
                 model?: string;
                 owner?: string;
+                /** @description Its authority */
+                provider?: string;
+                /** @description This request of capacity and its lease */
+                request?: string;
+                tenant?: string;
                 /** @description jobs, results, disputes, validators, settlements, leases, network; all if absent */
                 topics?: string;
                 validator?: string;
@@ -4831,8 +7120,15 @@ export interface operations {
                 after?: number;
                 entity?: string;
                 job?: string;
+                /** @description This lease and the disputes about it */
+                lease?: string;
                 model?: string;
                 owner?: string;
+                /** @description Its authority */
+                provider?: string;
+                /** @description This request of capacity and its lease */
+                request?: string;
+                tenant?: string;
                 topics?: string;
                 validator?: string;
             };

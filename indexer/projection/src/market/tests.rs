@@ -421,14 +421,15 @@ fn what_strangers_write_is_checked_before_it_is_stored() {
 
 #[test]
 fn amounts_that_a_column_or_a_sum_of_columns_does_not_hold_are_refused() {
+    type Change = fn(&mut Lease, u64);
     let most = i64::MAX as u64;
-    let with = |change: fn(&mut Lease, u64), value: u64| {
+    let with = |change: Change, value: u64| {
         let mut lease = active();
         change(&mut lease, value);
         project(&account(&lease), AT).map(drop)
     };
     assert!(with(|l, v| l.slashed.set(v), most - 2_401).is_ok());
-    let cases: [(fn(&mut Lease, u64), u64); 8] = [
+    let cases: [(Change, u64); 8] = [
         (|l, v| l.escrow.set(v), u64::MAX),
         (|l, v| l.deposited.set(v), most + 1),
         (|l, v| l.compensated.set(v), most),

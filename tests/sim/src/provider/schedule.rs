@@ -233,7 +233,7 @@ fn tenancy(rng: &mut Rng) -> Tenancy {
     let at = ms(rng, 1_000, 200_000);
     Tenancy {
         at,
-        tenant: *rng.pick(&["alice", "bob", "carol"]),
+        tenant: rng.pick::<&str>(&["alice", "bob", "carol"]),
         container: at.is_multiple_of(3),
         units: rng.between(1, 2) as u8,
         seconds: rng.between(100, 420) as u32,
