@@ -67,6 +67,16 @@ pub enum Account {
 }
 
 impl Content {
+    /// Whether two differ at most in lamports, which is nothing that the feed tells.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let lamports = self.lamports;
+        *self
+            == Self {
+                lamports,
+                ..other.clone()
+            }
+    }
+
     pub fn is_readable(&self) -> bool {
         self.spoiled.is_none()
     }

@@ -119,7 +119,7 @@ impl Judge<'_> {
             }
         }
         for (account, (requested, entity)) in last {
-            let Some((content, block)) = &entity.row else {
+            let (Some((content, _)), Some(block)) = (&entity.row, &entity.said) else {
                 continue;
             };
             let live = known.is_sure(*block)

@@ -25,6 +25,8 @@ pub type Name = (Kind, AccountId, i64);
 pub struct Expected {
     /// The newest content that a row can be made of, and the block that wrote it; none if there never was any.
     pub row: Option<(Content, BlockId)>,
+    /// The block in which that content became what it is, whatever lamports came since.
+    pub said: Option<BlockId>,
     /// Block of the newest write that is not just a repetition, of whatever kind.
     pub newest: BlockId,
     /// The newest content can't be read.
@@ -122,6 +124,7 @@ impl Truth {
                         living.insert(write.account, name);
                         let entity = all.entry(name).or_insert(Expected {
                             row: None,
+                            said: None,
                             newest: block,
                             spoiled: false,
                             closed_in: None,
@@ -133,6 +136,10 @@ impl Truth {
                             entity.newest = block;
                         }
                         if content.is_readable() && !write.unchanged {
+                            let before = entity.row.as_ref().map(|(before, _)| before);
+                            if before.is_none_or(|before| !before.says_the_same(content)) {
+                                entity.said = Some(block);
+                            }
                             entity.row = Some((content.clone(), block));
                         }
                     }

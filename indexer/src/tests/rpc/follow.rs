@@ -373,7 +373,10 @@ async fn an_index_that_followed_other_programs_starts_from_a_snapshot() {
             &[&format!("({})", 100 + slot)],
         )
         .await;
-        assert_eq!(asked(), expected, "after slot {slot}");
+        // A snapshot newer than the newest rooted block is asked for until there is one.
+        let asked = asked();
+        let as_expected = asked == expected || other_filter && asked > expected;
+        assert!(as_expected, "{asked} questions after slot {slot}");
         stop.cancel();
         task.await.unwrap().unwrap();
     }

@@ -264,8 +264,8 @@ fn ordinary(tenancy: &mut Tenancy) {
 
 fn kill(rng: &mut Rng) -> What {
     What::Kill {
-        down_ms: match rng.percent(25) {
-            true => ms(rng, 60_000, 300_000),
+        down_ms: match rng.percent(35) {
+            true => ms(rng, 60_000, 400_000),
             false => ms(rng, 250, 45_000),
         },
         power: rng.percent(50),
