@@ -40,6 +40,15 @@ pub async fn fed<A: AsRef<OsStr>>(program: &str, arguments: &[A], input: &[u8]) 
     }
 }
 
+/// A program that begins what a tenant's processes are, under the mask of modes that is usual. This process's own lets nobody else read
+/// its files, and a container would inherit it, up to its view of its own bounds.
+pub fn unmasked(program: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "umask 022; exec \"$0\" \"$@\""]);
+    command.arg(program);
+    command
+}
+
 fn words<A: AsRef<OsStr>>(arguments: &[A]) -> String {
     let words = arguments.iter().take(4);
     let words: Vec<_> = words.map(|word| word.as_ref().to_string_lossy()).collect();
@@ -69,6 +78,12 @@ mod tests {
         assert!(failed.contains("why") && failed.contains('3'), "{failed}");
         let missing = run("no-such-program", &["x"]).await.unwrap_err();
         assert!(format!("{missing:#}").contains("no-such-program x"));
+    }
+
+    #[tokio::test]
+    async fn what_a_tenants_processes_begin_with_is_the_usual_mask() {
+        let said = unmasked("sh").args(["-c", "umask"]).output();
+        assert_eq!(said.await.unwrap().stdout, b"0022\n");
     }
 
     #[test]

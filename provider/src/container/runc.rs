@@ -15,7 +15,6 @@ use rustix::process::getrlimit;
 use serde::Deserialize;
 use tokio::{
     net::TcpStream,
-    process::Command,
     sync::{Mutex, mpsc},
     time::{Instant, sleep, timeout},
 };
@@ -178,7 +177,7 @@ impl Runc {
         let complaints = self.dir(id).join(COMPLAINTS);
         drop(files::create_private(&complaints)?);
         let out = self.log(id).open()?;
-        let mut create = Command::new(&self.parts.program);
+        let mut create = command::unmasked(&self.parts.program);
         create.arg("--root").arg(&self.root);
         create.arg("--log").arg(&complaints);
         create.args(["create", "--bundle"]).arg(bundle).arg(id);
@@ -349,7 +348,7 @@ impl Runtime for Runc {
     }
 
     async fn exec(&self, id: &str, exec: Exec) -> Result<Process> {
-        let mut command = Command::new(&self.parts.program);
+        let mut command = command::unmasked(&self.parts.program);
         command.arg("--root").arg(&self.root).arg("exec");
         if let Some((term, _)) = &exec.terminal {
             command.args(["--tty", "--env"]).arg(format!("TERM={term}"));

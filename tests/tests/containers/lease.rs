@@ -116,9 +116,11 @@ fn used(tenant: &Tenant<'_>, lease: &str) -> Result<()> {
     ];
     let probed: Value = serde_json::from_str(&network.mythic(&words)?)?;
     ensure!(
-        probed["entered"] == true && probed["memory"] == "67108864",
+        probed["entered"] == true && probed["memory"] == "67108864" && probed["pids"] == "32",
         "{probed}"
     );
+    let filled = probed["memory_filled"].as_str().unwrap_or_default();
+    ensure!(filled.parse::<u64>()? > 16 << 20, "{probed}");
     Ok(())
 }
 

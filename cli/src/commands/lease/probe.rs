@@ -114,12 +114,17 @@ impl Probe {
         if self.memory {
             let said = ssh::said(&handle, FILL).await?;
             let (wanted, filled) = (value(&said, "wanted"), value(&said, "filled"));
-            if wanted.is_none() || wanted != filled {
+            let Some(wanted) = wanted else {
+                return Err(Exit::error(
+                    exit::CHECK_FAILED,
+                    "what memory is left inside can't be read there: enter it with `mythic lease ssh` and look",
+                ));
+            };
+            if filled.as_ref() != Some(&wanted) {
                 return Err(Exit::error(
                     exit::CHECK_FAILED,
                     format!(
-                        "{} bytes of memory should be left inside, and {} could be filled",
-                        wanted.as_deref().unwrap_or("no"),
+                        "{wanted} bytes of memory should be left inside, and {} could be filled",
                         filled.as_deref().unwrap_or("none")
                     ),
                 ));
@@ -209,12 +214,13 @@ echo pids=$(cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/p
 echo disk_kib=$(df -Pk /volume 2>/dev/null | tail -n 1 | awk '{print $2}')";
 
 /// Writes to memory what is left of it, but for a quarter: `tail` keeps in memory what it was told to.
-const FILL: &str = "\
-limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes)
+const FILL: &str = r#"limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes)
 used=$(cat /sys/fs/cgroup/memory.current 2>/dev/null || cat /sys/fs/cgroup/memory/memory.usage_in_bytes)
+case "$limit$used" in *[!0-9]*|"") exit 0 ;; esac
 wanted=$(( (limit - used) / 4 * 3 ))
+[ "$wanted" -gt 0 ] || exit 0
 echo wanted=$wanted
-echo filled=$(head -c $wanted /dev/zero | tail -c $wanted | wc -c)";
+echo filled=$(head -c $wanted /dev/zero | tail -c $wanted | wc -c)"#;
 
 /// The value of a line `name=value`.
 fn value(said: &str, name: &str) -> Option<String> {
