@@ -58,7 +58,9 @@ describe.skipIf(gatewayUrl === "" || rpcUrl === "")("a real network", () => {
     const read = (async () => {
       for await (const _text of stream) stream.abort();
     })();
-    await expect(read).rejects.toMatchObject({ name: "AbortError", jobId: stream.jobId });
+    const error: unknown = await read.then(() => undefined, (thrown) => thrown);
+    expect(stream.jobId).toBeTypeOf("string");
+    expect(error).toMatchObject({ name: "AbortError", jobId: stream.jobId });
     const { lamports } = await ai.jobs.cost(stream.jobId ?? "", { timeoutMs: 45_000 });
     const { ceilingLamports } = await ai.jobs.get(stream.jobId ?? "");
     expect(lamports).toBeLessThan(ceilingLamports);
