@@ -1,7 +1,9 @@
 /** Against a real network: MYTHIC_GATEWAY_URL and MYTHIC_RPC_URL of a running `mythic dev`. */
 
+import { createMythic, type MythicMetadata } from "@mythic/ai-provider";
 import { MythicAI, NotFoundError } from "@mythic/ai-sdk";
-import { keyWallet } from "@mythic/ai-sdk/wallet";
+import { keyWallet, type Wallet } from "@mythic/ai-sdk/wallet";
+import { generateText } from "ai";
 import { describe, expect, test } from "vitest";
 
 const { MYTHIC_GATEWAY_URL: gatewayUrl = "", MYTHIC_RPC_URL: rpcUrl = "" } = process.env;
@@ -15,6 +17,20 @@ async function until<T>(what: string, look: () => Promise<T | undefined>): Promi
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   throw new Error(`${what} did not happen`);
+}
+
+/** A wallet of its own with two SOL. */
+async function funded(): Promise<Wallet> {
+  const wallet = await keyWallet(crypto.getRandomValues(new Uint8Array(32)), { rpcUrl });
+  const airdrop = { jsonrpc: "2.0", id: 1, method: "requestAirdrop", params: [wallet.address, 2_000_000_000] };
+  const ask = async (body: object): Promise<{ result?: { value?: number } }> => {
+    const response = await fetch(rpcUrl, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+    return (await response.json()) as { result?: { value?: number } };
+  };
+  await ask(airdrop);
+  const balance = { jsonrpc: "2.0", id: 2, method: "getBalance", params: [wallet.address, { commitment: "confirmed" }] };
+  await until("the airdrop", async () => (await ask(balance)).result?.value || undefined);
+  return wallet;
 }
 
 describe.skipIf(gatewayUrl === "" || rpcUrl === "")("a real network", () => {
@@ -100,12 +116,32 @@ describe.skipIf(gatewayUrl === "" || rpcUrl === "")("a real network", () => {
     expect(done).toBeTypeOf("string");
   });
 
+  test("the Vercel AI SDK has the text, and the receipt that verifies it", async () => {
+    const { text, providerMetadata } = await generateText({ model: createMythic({ gatewayUrl })(), prompt: "Name a fish.", maxOutputTokens: 8 });
+    const { receipt, job } = providerMetadata?.["mythic"] as unknown as MythicMetadata;
+    expect(text).not.toBe("");
+    expect((await ai.jobs.get(job ?? "")).output).toBe(text);
+    expect((await ai.receipts.verify(receipt ?? "")).differences).toEqual([]);
+  });
+
+  test("a wallet leases an endpoint, talks to it with any client, and has back what was not used", async () => {
+    const wallet = await funded();
+    const model = (await ai.models()).find(({ isDefault }) => isDefault)?.address;
+    const [offer] = await wallet.leases.offers();
+    const leased = await wallet.leases.request({ model: model ?? "", seconds: 600 });
+    const tenant = new MythicAI({ gatewayUrl: leased.baseUrl, apiKey: leased.apiKey });
+    expect((await tenant.chatCompletions([{ role: "user", content: "hi" }], { model: leased.model, max_tokens: 4 })).choices).toHaveLength(1);
+    expect(await wallet.leases.get(leased.lease)).toMatchObject({ status: "active", provider: offer?.provider });
+    await wallet.leases.close(leased.lease);
+    await until("its end in the gateway", async () => {
+      const shown = (await (await fetch(`${gatewayUrl}/v1/leases/${leased.lease}`)).json()) as { status?: string; reason?: string };
+      return shown.status === "ended" ? shown.reason : undefined;
+    });
+  });
+
   test("a wallet deposits, makes a key with limits, and signs a job of its own", async () => {
-    const secret = crypto.getRandomValues(new Uint8Array(32));
-    const wallet = await keyWallet(secret, { rpcUrl });
-    const airdrop = { jsonrpc: "2.0", id: 1, method: "requestAirdrop", params: [wallet.address, 2_000_000_000] };
-    await fetch(rpcUrl, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(airdrop) });
-    await until("the airdrop", () => wallet.deposit(500_000_000n).catch(() => undefined));
+    const wallet = await funded();
+    await wallet.deposit(500_000_000n);
     const own = new MythicAI({ gatewayUrl, rpcUrl, wallet });
     const key = await own.keys.create({ name: "test" });
     await wallet.grant({ delegate: key.delegate, perJob: 1_000_000n, perWindow: 2_000_000n, lifetime: 2_000_000n, validSlots: 100_000n });
