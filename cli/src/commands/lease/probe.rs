@@ -1,7 +1,7 @@
 //! `mythic lease probe`: whether a lease is what it should be, as far as its tenant can see.
 
 use super::{
-    host::{Host, Reached},
+    host::{Host, Reach, Reached},
     kept::Kept,
     proofs::{self, Drawer, Judged},
     read::{address, load, provider},
@@ -35,6 +35,8 @@ pub struct Probe {
     /// Fill three quarters of the memory that a container has left, to see that it is there
     #[arg(long)]
     memory: bool,
+    #[command(flatten)]
+    reach: Reach,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -62,7 +64,8 @@ impl Probe {
         let (chain, address) = (connection.chain(), address(&self.lease)?);
         let lease = load(&chain, &address).await?;
         let provider = provider(&chain, &lease).await?;
-        let host = Host::new(provider.endpoint.as_str())?;
+        let allow_loopback = self.reach.is_private(connection);
+        let host = Host::of_lease(provider.endpoint.as_str(), allow_loopback).await?;
         let kept = Kept::read(connection, &address)?;
         let (own, document) = kept.map(|kept| (kept.key, kept.document)).unzip();
         let reached = match host.reached(&address, &lease).await {
@@ -105,7 +108,7 @@ impl Probe {
 
     /// Enters a container and asks there.
     async fn inside(&self, connection: &Connection, report: &mut Report) -> Result<()> {
-        let handle = ssh::login(&self.lease, connection).await?;
+        let handle = ssh::login(&self.lease, connection, self.reach).await?;
         let said = ssh::said(&handle, BOUNDS).await?;
         report.say("entered", "by the host key that was stated", true);
         for name in ["cores", "memory", "pids", "disk_kib"] {

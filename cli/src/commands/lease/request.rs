@@ -1,7 +1,7 @@
 //! `mythic lease request`: from an offer to an endpoint that answers.
 
 use super::{
-    host::{Host, Word},
+    host::{Host, Reach, Word},
     image::ContainerArgs,
     kept::Kept,
     read::{address, load, request_at},
@@ -79,6 +79,8 @@ pub struct Request {
     pub min_tokens_per_second: Option<u32>,
     #[command(flatten)]
     pub container: ContainerArgs,
+    #[command(flatten)]
+    pub reach: Reach,
     /// Sign without asking
     #[arg(long)]
     pub yes: bool,
@@ -112,7 +114,7 @@ impl Request {
         );
         confirm(&question, self.yes)?;
 
-        let host = Host::new(&offer.endpoint)?;
+        let host = Host::of_lease(&offer.endpoint, self.reach.is_private(connection)).await?;
         let key = format!("lease-{}", hex::encode(rand::random::<[u8; 24]>()));
         let spec = Spec::endpoint(&lease_key_hash(key.as_bytes()), self.max_concurrent)
             .with_floor(self.min_tokens_per_second);
