@@ -34,6 +34,8 @@ pub struct Market {
     /// Its tenant's wallet.
     wallet: String,
     lease: Pubkey,
+    /// Slot from which the tenant is not answered.
+    silent: u64,
 }
 
 /// A funded wallet's file.
@@ -50,7 +52,7 @@ async fn lease(network: &Network, address: &Pubkey) -> Result<Lease> {
     Ok(read.context("the lease")?.1)
 }
 
-/// lease demo, provider init, measure, run; lease request and top-up.
+/// lease demo, provider init, measure, run; lease request, top-up, probe. Then the provider answers its tenant no more.
 pub async fn begins(network: &Network, dir: &Path) -> Result<Market> {
     let walker = funded(network, dir, "walker.json").await?;
     let words = ["lease", "demo", "--yes", "--keypair", &walker];
@@ -69,24 +71,7 @@ pub async fn begins(network: &Network, dir: &Path) -> Result<Market> {
     let (authority, endpoint) = registers(network, (&home, &config), &wallet).await?;
     measures(network, &config)?;
 
-    let log = std::fs::File::create(dir.join("provider.log"))?;
-    let mut process = network.command(&["provider", "run", "--config", &config]);
-    process.env("MYTHIC_PROVIDER__METRICS_ADDR", free_address()?);
-    let provider = Running(process.stdout(log.try_clone()?).stderr(log).spawn()?);
-    let (started, health) = (Instant::now(), format!("{endpoint}/health"));
-    loop {
-        let asked = network.http.get(&health).send().await;
-        if asked.is_ok_and(|answer| answer.status().is_success()) {
-            break;
-        }
-        ensure!(
-            started.elapsed() < PATIENCE,
-            "{}",
-            std::fs::read_to_string(dir.join("provider.log"))?
-        );
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-
+    let provider = runs(network, (&config, &endpoint), dir).await?;
     let authority = authority.to_string();
     let request = [
         "lease",
@@ -107,16 +92,50 @@ pub async fn begins(network: &Network, dir: &Path) -> Result<Market> {
         leased["provider"] == authority.as_str() && leased["base_url"] == format!("{endpoint}/v1"),
         "{leased}"
     );
-    let address = leased["lease"].as_str().context("no lease")?.parse()?;
-    let market = Market {
+    let address = leased["lease"].as_str().context("no lease")?;
+    let address: Pubkey = address.parse()?;
+    let mut market = Market {
         demo,
         provider,
         config,
         wallet,
         lease: address,
+        silent: 0,
     };
     market.tops_up(network).await?;
+    let address = address.to_string();
+    let probed = json(&network.mythic(&market.probe(&address))?)?;
+    ensure!(
+        probed["access"] == true && probed["answer"].is_string(),
+        "{probed}"
+    );
+    stops(&mut market.provider).await?;
+    std::fs::write(Path::new(&home).join("data/cheat"), "no-answer")?;
+    market.provider = runs(network, (&market.config, &endpoint), dir).await?;
+    market.silent = network.chain().slot(Commitment::Processed).await?;
     Ok(market)
+}
+
+/// Runs the provider of a configuration, and waits until it serves.
+async fn runs(network: &Network, (config, endpoint): (&str, &str), dir: &Path) -> Result<Running> {
+    let file = dir.join("provider.log");
+    let log = std::fs::File::create(&file)?;
+    let mut process = network.command(&["provider", "run", "--config", config]);
+    process.env("MYTHIC_PROVIDER__METRICS_ADDR", free_address()?);
+    let running = Running(process.stdout(log.try_clone()?).stderr(log).spawn()?);
+    let (started, health) = (Instant::now(), format!("{endpoint}/health"));
+    loop {
+        let asked = network.http.get(&health).send().await;
+        if asked.is_ok_and(|answer| answer.status().is_success()) {
+            return Ok(running);
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "it does not serve:\n{}",
+            std::fs::read_to_string(&file)?
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Registers a provider, and raises its price. Returns its authority and its URL.
@@ -204,6 +223,11 @@ fn measures(network: &Network, config: &str) -> Result<()> {
 }
 
 impl Market {
+    fn probe<'a>(&'a self, address: &'a str) -> [&'a str; 6] {
+        let wallet = self.wallet.as_str();
+        ["lease", "probe", address, "--json", "--keypair", wallet]
+    }
+
     async fn tops_up(&self, network: &Network) -> Result<()> {
         let (address, before) = (self.lease.to_string(), lease(network, &self.lease).await?);
         ensure!(
@@ -235,24 +259,11 @@ impl Market {
         Ok(())
     }
 
-    /// lease probe, dispute --unserved; provider notice; what `lease demo` said, and how long it took.
+    /// lease probe and dispute --unserved of a provider that proves and does not answer; provider notice; what `lease demo` said, and how
+    /// long it took.
     pub async fn ends(mut self, network: &Network) -> Result<()> {
         self.is_unserved(network).await?;
         let address = self.lease.to_string();
-        let probe = [
-            "lease",
-            "probe",
-            &address,
-            "--json",
-            "--keypair",
-            &self.wallet,
-        ];
-        let probed = json(&network.mythic(&probe)?)?;
-        ensure!(
-            probed["access"] == true && probed["answer"].is_string(),
-            "{probed}"
-        );
-
         let mut notice = vec![
             "provider",
             "notice",
@@ -311,6 +322,19 @@ impl Market {
             &self.wallet,
         ];
         let started = Instant::now();
+        let proved = |state: &Lease| {
+            let mut entries = state.ring.iter();
+            entries.any(|entry| entry.proof != [0; 32] && entry.slot.get() > self.silent)
+        };
+        while !proved(&lease(network, &self.lease).await?) {
+            ensure!(started.elapsed() < PATIENCE, "it does not prove");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        network.mythic_fails(
+            &self.probe(&address),
+            1,
+            &["answers 503", "does not answer its tenants"],
+        )?;
         // Until an epoch is metered, and once it is settled, there is none to name.
         let told: Value = loop {
             match network.mythic(&unserved) {
@@ -324,7 +348,8 @@ impl Market {
         let entry = state.epoch(epoch).context("the epoch is gone")?;
         let (amount, bond) = (entry.amount.get(), entry.amount.get() / 2);
         ensure!(
-            entry.state == EpochState::Unserved as u8
+            amount > 0
+                && entry.state == EpochState::Unserved as u8
                 && state.burned.get() >= amount
                 && told["bond_lamports"] == bond
                 && told["burned_lamports"] == amount + bond,
