@@ -340,6 +340,7 @@ pub async fn accepted(
     let step = Step::new("Waiting until the provider takes it and starts");
     let started = Instant::now();
     let (mut told, forgotten) = (started, Decline::Environment.to_string());
+    let mut waited = None;
     loop {
         if let Some((_, state)) = chain.account::<Lease>(lease).await?
             && state.status() != Some(LeaseStatus::Accepted)
@@ -352,7 +353,7 @@ pub async fn accepted(
         if let Some(open) = open.filter(|open| open.header.status == RequestStatus::Open as u8) {
             let late = !window::open(slot, open.deadline_slot.get());
             let refusal = match host.word(request).await {
-                Word::Declined(reason) => Some(reason),
+                Word::Declined(reason) => Some(at_last(reason, waited.take())),
                 Word::Waiting(reason) if late => Some(reason),
                 Word::Waiting(reason) => {
                     step.note(&reason);
@@ -363,6 +364,7 @@ pub async fn accepted(
                             step.note(&format!("the environment can't be told again: {error:#}"));
                         }
                     }
+                    waited = Some(reason);
                     None
                 }
                 Word::Nothing => late.then(|| "it did not take it in time".to_owned()),
@@ -387,6 +389,14 @@ pub async fn accepted(
             ));
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Why a request is declined, with what it waited for until then: of one whose time ran out that is the reason.
+fn at_last(reason: String, waited: Option<String>) -> String {
+    match waited {
+        Some(before) if before != reason => format!("{reason}; until then: {before}"),
+        _ => reason,
     }
 }
 
@@ -479,6 +489,14 @@ pub async fn acknowledge(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_waited_is_told_what_for() {
+        let declined = |waited: Option<&str>| at_last("late".into(), waited.map(str::to_owned));
+        assert_eq!(declined(None), "late");
+        assert_eq!(declined(Some("late")), "late");
+        assert_eq!(declined(Some("no room")), "late; until then: no room");
+    }
 
     #[test]
     fn what_was_not_asked_for_is_not_acknowledged() {
