@@ -36,6 +36,8 @@ pub struct Market {
     lease: Pubkey,
     /// Slot from which the tenant is not answered.
     silent: u64,
+    /// Slots that `mythic lease demo` may take.
+    most: u64,
 }
 
 /// A funded wallet's file.
@@ -50,6 +52,15 @@ async fn funded(network: &Network, dir: &Path, name: &str) -> Result<String> {
 async fn lease(network: &Network, address: &Pubkey) -> Result<Lease> {
     let read = network.chain().account::<Lease>(address).await?;
     Ok(read.context("the lease")?.1)
+}
+
+/// Slots of a whole lease: an epoch, its proof and the time to dispute that; its start, its answer and its settlement are short beside
+/// these.
+fn longest(lease: &Lease) -> u64 {
+    let (grid, rules) = (&lease.terms.grid, &lease.terms.rules);
+    let epoch = u64::from(grid.epoch_slots.get());
+    let proof = u64::from(lease.terms.probe.proof_slots.get());
+    epoch + proof + u64::from(rules.dispute_slots.get()) + epoch / 2
 }
 
 /// lease demo, provider init, measure, run; lease request, top-up, probe. Then the provider answers its tenant no more.
@@ -101,6 +112,7 @@ pub async fn begins(network: &Network, dir: &Path) -> Result<Market> {
         wallet,
         lease: address,
         silent: 0,
+        most: longest(&lease(network, &address).await?),
     };
     market.tops_up(network).await?;
     let address = address.to_string();
@@ -259,9 +271,8 @@ impl Market {
         Ok(())
     }
 
-    /// lease probe and dispute --unserved of a provider that proves and does not answer; provider notice; what `lease demo` said, and how
-    /// long it took.
-    pub async fn ends(mut self, network: &Network) -> Result<()> {
+    /// lease probe and dispute --unserved of a provider that proves and does not answer; provider notice; lease close.
+    pub async fn ends(&self, network: &Network) -> Result<()> {
         self.is_unserved(network).await?;
         let address = self.lease.to_string();
         let mut notice = vec![
@@ -286,6 +297,20 @@ impl Market {
         let shown = network.mythic(&["lease", "show", &address])?;
         has(&shown, &["the provider has given notice", "not served"])?;
 
+        let close = [
+            "lease",
+            "close",
+            &address,
+            "--yes",
+            "--keypair",
+            &self.wallet,
+        ];
+        network.mythic(&close)?;
+        Ok(())
+    }
+
+    /// What `lease demo` said, and how long it took. Nothing of any lease is pending then, on the chain and in the index.
+    pub async fn is_settled(mut self, network: &Network) -> Result<()> {
         let (output, slots) = (&mut self.demo).await??;
         let said = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "{output:?}");
@@ -297,12 +322,20 @@ impl Market {
                 "paid to the provider",
             ],
         )?;
-        let (grid, rules) = (&state.terms.grid, &state.terms.rules);
-        let epoch = u64::from(grid.epoch_slots.get());
-        let proof = u64::from(state.terms.probe.proof_slots.get());
-        // Its start, answer and settlement are short beside these.
-        let most = epoch + proof + u64::from(rules.dispute_slots.get()) + epoch / 2;
-        ensure!(slots <= most, "{slots} slots and not {most}: {said}");
+        ensure!(slots <= self.most, "{slots} slots and not {}", self.most);
+        let (chain, started) = (network.chain(), Instant::now());
+        while let Some((_, state)) = chain.account::<Lease>(&self.lease).await?
+            && state.pending.get() > 0
+        {
+            ensure!(started.elapsed() < PATIENCE, "{:?}", state.pending);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let slot = i64::try_from(chain.slot(Commitment::Processed).await?)?;
+        let query = "SELECT finalized_slot FROM analytics.pipeline_status";
+        while network.sql(query).await?[0]["finalized_slot"].as_i64() < Some(slot) {
+            ensure!(started.elapsed() < PATIENCE, "slot {slot} is not final");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         stops(&mut self.provider).await
     }
 

@@ -56,8 +56,9 @@ async fn every_command_does_what_it_says() -> Result<()> {
     // A market's epochs pass while validators are asked and checked.
     let market = leases::begins(&network, dir).await?;
     nodes::checks(&network, dir).await?;
-    nodes::serves(&network, dir).await?;
     market.ends(&network).await?;
+    nodes::serves(&network, dir).await?;
+    market.is_settled(&network).await?;
     looks::pages_fetch_what_exists(&network).await?;
     index::exports(&network, dir).await?;
     index::missed(&network).await?;
