@@ -24,7 +24,8 @@ use solana_pubkey::Pubkey;
 
 /// Check a lease: that what the provider gives you is what it stated on chain, that it answers under your key and signs a receipt, as fast
 /// as it promised if it did (a container: that you get in, and what it says inside of its bounds), and that sixteen elements of its last
-/// published proof, drawn by the chain, are right. Exit code 6 if something is wrong; what to do then is said with it
+/// published proof, drawn by the chain, are right. Exit code 6 if something is wrong, 7 if the provider says
+/// of no proof what it published; what to do then is said with it
 #[derive(Args, Debug)]
 pub struct Probe {
     /// Address of the lease
@@ -62,7 +63,9 @@ impl Published {
         matches!(self.proof, Proof::None).then(|| {
             Exit::error(
                 exit::CANNOT_SAY,
-                format!("epoch {epoch}: what is published of its proof can't be read: {why}"),
+                format!(
+                    "epoch {epoch}: what is published of its proof can't be read: {why}; try again, and `mythic lease close` if that goes on"
+                ),
             )
         })
     }
