@@ -155,7 +155,8 @@ async fn a_lease_s_container_is_entered_kept_running_held_for_proofs_and_ended()
     ensure!(said.contains("sleep 1234"), "{said}");
 
     // While a proof is made nothing moves, and sessions wait.
-    let frozen = containers.freeze(&lease).await?.context("it is not here")?;
+    let frozen = containers.hold(&lease).context("it is not here")?;
+    frozen.stands_still().await?;
     ensure!(runtime.inspect(&id).await? == Seen::Frozen);
     let waiting = ran(&handle, "echo at last");
     tokio::pin!(waiting);
@@ -234,7 +235,9 @@ async fn a_lease_whose_command_is_not_there_is_served_and_told_why_it_does_not_r
         Ok(told.matches(why).count() > 1)
     })
     .await?;
-    ensure!(containers.freeze(&lease).await?.is_some(), "it is proved");
+    let held = containers.hold(&lease).context("it is proved")?;
+    held.stands_still().await?;
+    drop(held);
     containers.stop(&lease).await?;
     machine.assert_gone(runtime.as_ref(), &id, PLACE).await
 }
