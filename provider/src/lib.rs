@@ -257,6 +257,9 @@ async fn docker(config: &ProviderConfig) -> Result<Docker> {
         disks: disks(config)?,
         nets: nets(config),
         repositories: own.repositories.clone(),
+        fetched: made(&config.containers_dir())?.join("fetched.json"),
+        image_mib: own.image_mib,
+        images_mib: own.images_mib,
     };
     Docker::open(parts).await
 }
