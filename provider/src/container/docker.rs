@@ -53,9 +53,14 @@ const PARTING: &str = "2";
 const PULL: Duration = Duration::from_secs(600);
 /// How often the disk is looked at meanwhile.
 const PULL_LOOK: Duration = Duration::from_millis(500);
+/// Bytes of it that are left free, and that others may take of it meanwhile.
+const SPARE: u64 = SPARE_MIB << 20;
 /// Bytes of a log that are passed on at once, and pieces that wait.
 const CHUNK: usize = 16 << 10;
 const WAITING: usize = 16;
+
+/// How long an image that was fetched stays after a request that named it, whether a container is made of it or not.
+pub const KEPT: Duration = Duration::from_secs(900);
 
 /// What a [`Docker`] is made of.
 #[derive(Debug, Clone)]
@@ -76,6 +81,8 @@ pub struct DockerParts {
     pub image_mib: u64,
     /// All that are fetched, unpacked, MiB.
     pub images_mib: u64,
+    /// How long they stay where nothing is made of them: [`KEPT`].
+    pub kept: Duration,
 }
 
 /// Containers by Docker.
@@ -139,7 +146,7 @@ impl Docker {
         }
         let profile = serde_json::to_vec(&seccomp::profile())?;
         files::replace(&calls(&parts.disks), &profile)?;
-        let fetched = Fetched::open(parts.fetched.clone())?;
+        let fetched = Fetched::open(parts.fetched.clone(), parts.kept)?;
         Ok(Self {
             parts,
             cores: info.cores,
@@ -255,11 +262,12 @@ impl Docker {
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status?,
-                // What comes is beside what is unpacked of it. Without its client the daemon lets go of both.
+                // What comes is beside what is unpacked of it, and others write too. Without its client the daemon lets go of both.
                 _ = looks.tick() => {
                     let free = self.free()?;
+                    let taken = before.saturating_sub(free);
                     ensure!(
-                        free >= SPARE_MIB << 20 && before.saturating_sub(free) <= most.saturating_mul(2),
+                        free >= SPARE && taken <= most.saturating_mul(2).saturating_add(SPARE),
                         "it takes too much of the disk"
                     );
                 }

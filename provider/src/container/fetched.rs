@@ -10,9 +10,6 @@ use anyhow::{Context as _, Result};
 use mythic_support::files;
 use serde::{Deserialize, Serialize};
 
-/// How long an image stays after a request that named it, whether a container was made of it or not.
-const KEPT: Duration = Duration::from_secs(900);
-
 #[derive(Debug, Serialize, Deserialize)]
 struct Image {
     /// Its repository and digest.
@@ -28,19 +25,21 @@ struct Image {
 #[derive(Debug)]
 pub struct Fetched {
     file: PathBuf,
+    /// How long one stays after a request that named it.
+    kept: Duration,
     images: Vec<Image>,
 }
 
 impl Fetched {
     /// Those that are noted in this file.
-    pub fn open(file: PathBuf) -> Result<Self> {
+    pub fn open(file: PathBuf, kept: Duration) -> Result<Self> {
         let images = match fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .with_context(|| format!("{}: no list of images", file.display()))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error).with_context(|| file.display().to_string()),
         };
-        Ok(Self { file, images })
+        Ok(Self { file, kept, images })
     }
 
     /// Notes an image: before a byte of it comes, and again when its size is known.
@@ -78,7 +77,7 @@ impl Fetched {
 
     /// Those that no request named lately, in the order in which they go.
     pub fn idle(&self, now: Instant) -> Vec<String> {
-        let is_idle = |one: &&Image| now.saturating_duration_since(one.used) >= KEPT;
+        let is_idle = |one: &&Image| now.saturating_duration_since(one.used) >= self.kept;
         let idle = self.images.iter().filter(is_idle);
         idle.map(|one| one.reference.clone()).collect()
     }
@@ -93,11 +92,13 @@ impl Fetched {
 mod tests {
     use super::*;
 
+    const KEPT: Duration = Duration::from_secs(900);
+
     #[test]
     fn what_was_not_named_for_the_longest_time_goes_first_and_is_known_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("fetched.json");
-        let mut fetched = Fetched::open(file.clone()).unwrap();
+        let mut fetched = Fetched::open(file.clone(), KEPT).unwrap();
         let now = Instant::now();
         for (reference, bytes) in [("a", 9), ("b", 2), ("c", 4)] {
             fetched.note(reference, bytes, now).unwrap();
@@ -111,10 +112,10 @@ mod tests {
         fetched.used("other", later);
         assert_eq!(fetched.idle(later), ["c", "a"]);
         fetched.forget("c").unwrap();
-        let again = Fetched::open(file.clone()).unwrap();
+        let again = Fetched::open(file.clone(), KEPT).unwrap();
         assert_eq!(again.bytes(), 3);
         assert!(again.idle(Instant::now()).is_empty());
         fs::write(&file, "?").unwrap();
-        assert!(Fetched::open(file).is_err());
+        assert!(Fetched::open(file, KEPT).is_err());
     }
 }
