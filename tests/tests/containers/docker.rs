@@ -250,7 +250,7 @@ async fn images_that_tenants_name_are_fetched_within_their_room_and_make_room_ag
     let large = registry.image("large", usize::try_from(ROOM << 20)?)?;
     let repository = registry.serve().await?;
     let named = |image: &str| format!("{repository}@{image}");
-    let machine = Machine::new(246)?;
+    let machine = Machine::new(245)?;
     let left = Left {
         daemon: &daemon,
         id: ID,
