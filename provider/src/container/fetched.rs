@@ -10,8 +10,9 @@ use anyhow::{Context as _, Result};
 use mythic_support::files;
 use serde::{Deserialize, Serialize};
 
+/// One of them.
 #[derive(Debug, Serialize, Deserialize)]
-struct Image {
+struct Pulled {
     /// Its repository and digest.
     reference: String,
     /// Unpacked; while it comes, the most that it may be.
@@ -27,13 +28,13 @@ pub struct Fetched {
     file: PathBuf,
     /// How long one stays after a request that named it.
     kept: Duration,
-    images: Vec<Image>,
+    images: Vec<Pulled>,
 }
 
 impl Fetched {
     /// Those that are noted in this file.
     pub fn open(file: PathBuf, kept: Duration) -> Result<Self> {
-        let images = match fs::read(&file) {
+        let images: Vec<Pulled> = match fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .with_context(|| format!("{}: no list of images", file.display()))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -45,7 +46,7 @@ impl Fetched {
     /// Notes an image: before a byte of it comes, and again when its size is known.
     pub fn note(&mut self, reference: &str, bytes: u64, now: Instant) -> io::Result<()> {
         self.images.retain(|one| one.reference != reference);
-        self.images.push(Image {
+        self.images.push(Pulled {
             reference: reference.to_owned(),
             bytes,
             used: now,
@@ -77,7 +78,7 @@ impl Fetched {
 
     /// Those that no request named lately, in the order in which they go.
     pub fn idle(&self, now: Instant) -> Vec<String> {
-        let is_idle = |one: &&Image| now.saturating_duration_since(one.used) >= self.kept;
+        let is_idle = |one: &&Pulled| now.saturating_duration_since(one.used) >= self.kept;
         let idle = self.images.iter().filter(is_idle);
         idle.map(|one| one.reference.clone()).collect()
     }

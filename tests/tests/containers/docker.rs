@@ -30,7 +30,7 @@ const ROOM: u64 = 8;
 /// A daemon: the machine's, or one of the test's own.
 struct Daemon {
     host: String,
-    own: Option<(Child, TempDir)>,
+    own: Option<(Child, [TempDir; 2])>,
 }
 
 impl Daemon {
@@ -57,13 +57,14 @@ impl Daemon {
         let dir = tempfile::Builder::new()
             .prefix("mythic-test-")
             .tempdir_in("/run")?;
+        let images = tempfile::tempdir()?;
         let path = |name: &str| dir.path().join(name).display().to_string();
         let host = format!("unix://{}", path("docker.sock"));
         let log = path("log");
         let mut dockerd = Command::new("dockerd");
         dockerd.args(["--host", &host, "--bridge=none", "--iptables=false"]);
         dockerd.args(["--ip-forward=false", "--userland-proxy=false"]);
-        dockerd.args(["--data-root", &path("data")]);
+        dockerd.arg("--data-root").arg(images.path());
         dockerd.args(["--exec-root", &path("exec")]);
         dockerd.args(["--pidfile", &path("pid")]);
         dockerd.stdin(Stdio::null()).stdout(Stdio::null());
@@ -71,7 +72,7 @@ impl Daemon {
         let child = dockerd.spawn().context("dockerd")?;
         let mut daemon = Self {
             host,
-            own: Some((child, dir)),
+            own: Some((child, [dir, images])),
         };
         until("dockerd answers", async || {
             if let Some((child, _)) = &mut daemon.own
