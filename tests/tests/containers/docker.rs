@@ -261,7 +261,7 @@ async fn images_that_tenants_name_are_fetched_within_their_room_and_make_room_ag
     let ready = async |image: &str, from: &str| {
         let mut spec = machine.spec();
         spec.command = vec!["/bin/sh".into()];
-        (spec.image, spec.repository) = (image.into(), from.into());
+        (spec.image, spec.repository) = (image.to_owned(), from.to_owned());
         runtime.ready(&spec, &[]).await
     };
     let is_here = |image: &str| daemon.said(&["image", "inspect", &named(image)]).is_ok();
