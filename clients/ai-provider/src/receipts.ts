@@ -10,7 +10,7 @@ export type MythicMetadata = {
   validator: string | null;
   /** Lamports, in decimal digits: metadata is JSON. */
   costLamports: string | null;
-  /** Where the receipt is. */
+  /** Where the receipt is: a URL, which `receipts.verify` takes too. */
   receipt: string | null;
   /** The chain did not show the result in time: nobody vouches for the answer yet. */
   unconfirmed: boolean;

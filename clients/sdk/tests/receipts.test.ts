@@ -37,6 +37,8 @@ test("a receipt that everybody tells the truth about is verified", async () => {
   expect((await ai.receipts.verify({ jobId, url: "" })).ok).toBe(true);
   expect((await ai.receipts.verify(await ai.receipts.get(jobId))).ok).toBe(true);
   expect((await ai.receipts.verify(`chatcmpl-${jobId}`)).ok).toBe(true);
+  // As `mythic.receipt` of an answer has it; the client's own gateway is asked, whatever host it names.
+  expect((await ai.receipts.verify(`http://elsewhere.invalid/v1/jobs/${jobId}/receipt`)).ok).toBe(true);
 });
 
 const other = "11".repeat(32);

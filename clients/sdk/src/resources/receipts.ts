@@ -45,7 +45,7 @@ export class Receipts {
 
   /**
    * Checks a receipt here: hashes of prompt, terms, output and logits, the choice of every token, and the accounts on chain. Nothing
-   * that the gateway says is taken for true. Takes an answer's receipt, one of `get`, or a job's id.
+   * that the gateway says is taken for true. Takes an answer's receipt, one of `get`, a job's id, or the URL of a receipt.
    */
   async verify(receipt: ReceiptReference | Receipt | string, options: VerifyOptions = {}): Promise<Verification> {
     const { waitMs = WAIT_MS, ...look } = options;
@@ -60,7 +60,7 @@ export class Receipts {
 
   async #look(receipt: ReceiptReference | Receipt | string, options: VerifyOptions): Promise<Verification> {
     const { rpcUrl = this.#options.rpcUrl, evidence, ...about } = options;
-    const jobId = (typeof receipt === "string" ? receipt : "jobId" in receipt ? receipt.jobId : receipt.job).replace(/^chatcmpl-/, "");
+    const jobId = jobOf(typeof receipt === "string" ? receipt : "jobId" in receipt ? receipt.jobId : receipt.job);
     const said = typeof receipt === "object" && "split" in receipt ? receipt : await this.#jobs.receipt(jobId, about);
     const shown = evidence ? { evidence } : await this.#evidence(jobId, about);
     const accounts = rpcUrl === undefined ? {} : await this.#accounts(jobId, rpcUrl, about.signal);
@@ -85,6 +85,12 @@ export class Receipts {
     if (!read || typeof read === "string") return { job };
     return { job, model: await readAccount(read.state.terms.model, asked) };
   }
+}
+
+/** The job that an address, an answer's id or the URL of a receipt names. What the URL's host says does not count: the client's gateway is asked. */
+function jobOf(named: string): string {
+  const [, inUrl] = /\/v1\/jobs\/([^/?#]+)\/receipt$/.exec(named) ?? [];
+  return (inUrl ?? named).replace(/^chatcmpl-/, "");
 }
 
 /** Throws unless everything of a verification holds; the error says what differs. */
