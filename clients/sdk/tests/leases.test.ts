@@ -2,6 +2,7 @@
 
 import { keyWallet, type Wallet } from "@mythic/ai-sdk/wallet";
 import {
+  COMPUTE_MARKET_ERROR__NOTHING_TO_WITHDRAW,
   COMPUTE_MARKET_PROGRAM_ADDRESS,
   findLeasePda,
   findRequestPda,
@@ -45,6 +46,16 @@ beforeEach(async () => {
 
 type Sent = Parameters<typeof parseRequestComputeInstruction>[0];
 
+/** Why the chain does not take a transaction. */
+class Refusal {
+  readonly error: unknown;
+
+  constructor(index: number, code: number) {
+    const err = { InstructionError: [index, { Custom: code }] };
+    this.error = { code: -32_002, message: `custom program error: ${code}`, data: { accounts: null, err, logs: [], unitsConsumed: 0, returnData: null } };
+  }
+}
+
 /** A market with one provider. */
 class Market {
   /** Instructions that were sent, in order. */
@@ -55,12 +66,15 @@ class Market {
   operator = OPERATOR;
   statedAccess: string | undefined;
   taken = true;
+  /** What the tenant has due once the lease has ended. */
+  due = 600n;
 
   answer = async (response: Parameters<Parameters<FaultServer["on"]>[1]>[0], asked: Asked): Promise<void> => {
     if (asked.path !== "/rpc") return void response.end(await this.provider(asked));
     const { id, method, params } = asked.body as { id: number; method: string; params: string[] };
     response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify({ jsonrpc: "2.0", id, result: await this.chain(method, params) }));
+    const result = await this.chain(method, params);
+    response.end(JSON.stringify({ jsonrpc: "2.0", id, ...(result instanceof Refusal ? { error: result.error } : { result }) }));
   };
 
   async provider({ method, path, text }: Asked): Promise<string> {
@@ -86,8 +100,7 @@ class Market {
       case "getSignatureStatuses":
         return { context: at, value: [{ slot: 1_000, confirmations: 1, err: null, confirmationStatus: "confirmed", status: { Ok: null } }] };
       case "sendTransaction":
-        this.send(params[0]!);
-        return SIGNATURE;
+        return this.send(params[0]!) ?? SIGNATURE;
       case "getProgramAccounts": {
         const [{ dataSize }] = (params[1] as unknown as { filters: [{ dataSize: number }] }).filters;
         const bytes = dataSize === getProviderSize() ? this.providerAccount() : this.lease(await this.leaseAddress());
@@ -98,13 +111,24 @@ class Market {
     }
   }
 
-  send(transaction: string): void {
+  /** Takes a transaction, or refuses all of it where the program refuses one of its instructions. */
+  send(transaction: string): Refusal | undefined {
     const { messageBytes } = getTransactionDecoder().decode(unbase64(transaction));
     const message = decompileTransactionMessage(getCompiledTransactionMessageDecoder().decode(messageBytes) as never);
-    for (const instruction of message.instructions as unknown as Sent[]) {
-      this.sent.push(instruction);
-      if (kindOf(instruction) === ComputeMarketInstruction.AcknowledgeStart) this.status = ACTIVE;
+    const instructions = message.instructions as unknown as Sent[];
+    let [due, status] = [this.status === ENDED ? this.due : 0n, this.status];
+    for (const [index, kind] of instructions.map(kindOf).entries()) {
+      if (kind === ComputeMarketInstruction.AcknowledgeStart) status = ACTIVE;
+      if (kind === ComputeMarketInstruction.CloseLease) [due, status] = [this.due, ENDED];
+      if (kind === ComputeMarketInstruction.WithdrawLease) {
+        if (due === 0n) return new Refusal(index, COMPUTE_MARKET_ERROR__NOTHING_TO_WITHDRAW);
+        due = 0n;
+      }
     }
+    this.sent.push(...instructions);
+    this.status = status;
+    if (status === ENDED) this.due = due;
+    return undefined;
   }
 
   async account(name: string): Promise<Uint8Array | undefined> {
@@ -147,7 +171,7 @@ class Market {
     const blank = getLeaseDecoder().decode(new Uint8Array(getLeaseSize()));
     const accessHash = sha256(utf8("mythic/lease-access/v1"), utf8(this.statedAccess ?? this.access(name)));
     const terms = { ...blank.terms, provider: address(PROVIDER), tenant: address(wallet.address), units: 1, price: 1_000n };
-    const state: LeaseArgs = { ...blank, terms, accessHash, header: { ...blank.header, status: this.status }, escrow: 600n, endsAt: 77n };
+    const state: LeaseArgs = { ...blank, terms, accessHash, header: { ...blank.header, status: this.status }, escrow: 600n, endsAt: 77n, tenantDue: this.status === ENDED ? this.due : 0n };
     return new Uint8Array(getLeaseEncoder().encode(state));
   }
 }
@@ -205,9 +229,19 @@ test("a lease that runs is closed and paid out, one that has ended only paid out
   expect(await wallet.leases.get(lease)).toMatchObject({ address: lease, provider: PROVIDER, status: "active", escrow: 600n, endsAt: 77n });
   expect(await wallet.leases.list()).toMatchObject([{ status: "active" }]);
   await wallet.leases.topUp(lease, 60);
-  await wallet.leases.close(lease);
-  made.status = ENDED;
-  await wallet.leases.close(lease);
+  expect(await wallet.leases.close(lease)).toEqual({ returned: 600n, signatures: [expect.any(String), expect.any(String)] });
+  made.due = 5n;
+  expect(await wallet.leases.close(lease)).toEqual({ returned: 5n, signatures: [expect.any(String)] });
   const { TopUp, CloseLease, WithdrawLease } = ComputeMarketInstruction;
   expect(kinds(made).slice(2)).toEqual([TopUp, CloseLease, WithdrawLease, WithdrawLease]);
+});
+
+test("a lease of which nothing is due ends too, and one that has ended is left alone", async () => {
+  const made = market();
+  made.due = 0n;
+  const { lease } = await wallet.leases.request({ model: MODEL, seconds: 600 });
+  expect(await wallet.leases.close(lease)).toEqual({ returned: 0n, signatures: [expect.any(String)] });
+  expect((await wallet.leases.get(lease))?.status).toBe("ended");
+  expect(await wallet.leases.close(lease)).toEqual({ returned: 0n, signatures: [] });
+  expect(kinds(made).slice(2)).toEqual([ComputeMarketInstruction.CloseLease]);
 });

@@ -12,7 +12,7 @@ import { keySigner, type Signer, type StandardAccount, standardSigner, type Stan
 import { deposit, grant, grantOf, revokeGrant, vault, withdraw } from "./vault.js";
 
 export type { Grant, GrantLimits, PaymentRequest, Vault, Wallet } from "./contract.js";
-export type { Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
+export type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
 export type { StandardAccount, StandardWallet } from "./signers.js";
 
 /** A wallet of a key: the 64 bytes of a `solana-keygen` file, or a seed of 32. */

@@ -70,6 +70,14 @@ export interface LeasedEndpoint {
   model: string;
 }
 
+/** What came of closing a lease. */
+export interface ClosedLease {
+  /** Lamports that were paid out to the wallet. What is pending is the provider's, unless its proof is refuted: close it again then. */
+  returned: bigint;
+  /** Of the transactions that were sent: the end, the payment, or both. */
+  signatures: string[];
+}
+
 /** What a tenant does. */
 export interface Leases {
   /** Who leases out capacity of a class, the cheapest first; `cpu` without it. */
@@ -83,6 +91,6 @@ export interface Leases {
   cancel(request: string): Promise<string>;
   /** Adds seconds at the same price. */
   topUp(lease: string, seconds: number): Promise<string>;
-  /** Ends a lease. What was not used comes back. */
-  close(lease: string): Promise<string>;
+  /** Ends a lease, unless it has ended, and has paid out what is due to the wallet: what was not used comes back. */
+  close(lease: string): Promise<ClosedLease>;
 }

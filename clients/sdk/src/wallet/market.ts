@@ -7,7 +7,6 @@ import {
   createNoopSigner,
   getAddressEncoder,
   getBase64Encoder,
-  type Instruction,
 } from "@solana/kit";
 import {
   COMPUTE_MARKET_PROGRAM_ADDRESS,
@@ -36,7 +35,7 @@ import { MythicError, TimeoutError } from "../errors.js";
 import { sleep } from "../http/retry.js";
 import { concat, hex, u64le, utf8 } from "../verify/bytes.js";
 import type { Chain } from "./chain.js";
-import type { Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
+import type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
 import { type Access, Provider, specDocument } from "./provider.js";
 
 const DEFAULT_CLASS = "cpu";
@@ -107,29 +106,39 @@ export class MarketLeases implements Leases {
     return this.#chain.send([getTopUpInstruction({ payer, lease: address(lease), termsHash, seconds })]);
   }
 
-  /** Ends a lease, unless it has ended, and has paid out what is the tenant's. The reason is the one that costs whoever is at fault. */
-  async close(lease: string): Promise<string> {
+  async close(lease: string): Promise<ClosedLease> {
+    const signatures: string[] = [];
     const state = await this.#load(lease);
-    const tenant = createNoopSigner(this.#chain.signer.address);
-    const calls: Instruction[] = [];
-    if (state.header.status !== ENDED) {
-      const [provider] = await findProviderPda({ authority: state.terms.provider });
-      const late = (await this.#chain.slot()) >= state.acceptedSlot + BigInt(state.terms.rules.startSlots);
-      const reason = state.header.status === ACCEPTED && late ? NEVER_STARTED : CLOSED_BY_TENANT;
-      calls.push(
-        getCloseLeaseInstruction({
-          closer: tenant,
-          provider,
-          lease: address(lease),
-          termsHash: state.termsHash,
-          reason,
-          now: 0,
-          expected: state.header.status,
-        }),
-      );
+    if (state.header.status !== ENDED) signatures.push(await this.#end(lease, state));
+    // Paying out nothing is refused, and would take the end along: it is a transaction of its own.
+    const ended = await this.#load(lease);
+    const returned = ended.tenantDue;
+    if (returned > 0n) {
+      const tenant = this.#chain.signer.address;
+      const sent = this.#chain.send([getWithdrawLeaseInstruction({ lease: address(lease), tenant })]);
+      const signature = await sent.catch(async (error: unknown) => {
+        // Its provider may pay it out in the same moment.
+        if ((await this.#load(lease)).tenantDue > 0n) throw error;
+      });
+      if (signature !== undefined) signatures.push(signature);
     }
-    calls.push(getWithdrawLeaseInstruction({ lease: address(lease), tenant: tenant.address }));
-    return this.#chain.send(calls);
+    return { returned, signatures };
+  }
+
+  /** Ends a lease. The reason is the one that costs whoever is at fault. */
+  async #end(lease: string, state: LeaseState): Promise<string> {
+    const [provider] = await findProviderPda({ authority: state.terms.provider });
+    const late = (await this.#chain.slot()) >= state.acceptedSlot + BigInt(state.terms.rules.startSlots);
+    const instruction = getCloseLeaseInstruction({
+      closer: createNoopSigner(this.#chain.signer.address),
+      provider,
+      lease: address(lease),
+      termsHash: state.termsHash,
+      reason: state.header.status === ACCEPTED && late ? NEVER_STARTED : CLOSED_BY_TENANT,
+      now: 0,
+      expected: state.header.status,
+    });
+    return this.#chain.send([instruction]);
   }
 
   async #load(lease: string): Promise<LeaseState> {
