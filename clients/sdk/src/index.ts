@@ -23,7 +23,7 @@ export { assertVerified, type VerifyOptions } from "./resources/receipts.js";
 export { type Check, type Subject, type Verification, verify } from "./verify/verify.js";
 export { VERSION } from "./version.js";
 export type { Grant, GrantLimits, PaymentRequest, Vault, Wallet } from "./wallet/contract.js";
-export type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./wallet/leases.js";
+export type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer, PendingLease } from "./wallet/leases.js";
 export { stringify } from "./wire/json.js";
 export { toSol } from "./wire/shape.js";
 export type {

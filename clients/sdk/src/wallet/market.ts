@@ -31,8 +31,10 @@ import {
   type Lease as LeaseState,
   type Provider as ProviderState,
 } from "@mythic/program/compute-market";
-import { MythicError, TimeoutError } from "../errors.js";
+import { fetchModel } from "@mythic/program/ai-precompiles";
+import { AbortedError, ChainRefusedError, LeaseError, MythicError, TimeoutError, WalletRefusedError } from "../errors.js";
 import { sleep } from "../http/retry.js";
+import type { Fetch } from "../http/transport.js";
 import { concat, hex, u64le, utf8 } from "../verify/bytes.js";
 import type { Chain } from "./chain.js";
 import type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
@@ -47,6 +49,8 @@ const [ACCEPTED, STARTED, ACTIVE, ENDED] = [1, 2, 3, 5];
 const OPEN_REQUEST = 1;
 const PROVIDER_ACTIVE = 1;
 const [CLOSED_BY_TENANT, NEVER_STARTED] = [2, 4];
+/** Hex digits of a model's identity in its id. */
+const MODEL_DIGITS = 8;
 const DEADLINE_SLOTS = 150;
 const NONCE_SLOTS = 1_000n;
 /** How long a start is waited for: an engine is loaded. */
@@ -61,9 +65,11 @@ const LEASE_TENANT = HEADER + 2 * KEY;
 
 export class MarketLeases implements Leases {
   readonly #chain: Chain;
+  readonly #fetch: Fetch;
 
-  constructor(chain: Chain) {
+  constructor(chain: Chain, fetch: Fetch) {
     this.#chain = chain;
+    this.#fetch = fetch;
   }
 
   async offers(className = DEFAULT_CLASS): Promise<Offer[]> {
@@ -83,16 +89,32 @@ export class MarketLeases implements Leases {
   async request(asked: LeaseRequest): Promise<LeasedEndpoint> {
     const className = asked.className ?? DEFAULT_CLASS;
     const offer = await this.#offer(asked, className);
-    const provider = new Provider(offer.endpoint);
+    const { identity } = (await fetchModel(this.#chain.rpc, address(asked.model))).data;
+    const provider = new Provider(offer.endpoint, this.#fetch);
     const apiKey = `lease-${hex(crypto.getRandomValues(new Uint8Array(24)))}`;
     const document = specDocument(apiKey, asked.maxConcurrent ?? 2);
     const source = await provider.leave(document);
     const { request, instruction } = await this.#requestCompute(asked, offer, className, document.hash, source);
     const [lease] = await findLeasePda({ request });
-    await this.#chain.send([instruction]);
-    await this.#started(request, lease, provider, asked.signal);
-    const access = await this.#acknowledge(lease, provider, offer.operator, asked.maxConcurrent ?? 2);
-    return { lease, baseUrl: access.baseUrl, apiKey, model: access.model };
+    if (asked.signal?.aborted) throw new AbortedError(undefined, { cause: asked.signal.reason });
+    await asked.onPending?.({ request, lease, apiKey });
+    try {
+      await this.#chain.send([instruction]).catch((error: unknown) => {
+        if (error instanceof ChainRefusedError || error instanceof WalletRefusedError) throw new Unpaid(error);
+        throw error;
+      });
+      await this.#started(request, lease, provider, asked.signal);
+      const access = await this.#acknowledge(lease, provider, {
+        apiKey,
+        operator: offer.operator,
+        modelId: hex(new Uint8Array(identity)).slice(0, MODEL_DIGITS),
+        maxConcurrent: asked.maxConcurrent ?? 2,
+      });
+      return { lease, baseUrl: access.baseUrl, apiKey, model: access.model };
+    } catch (cause) {
+      if (cause instanceof Unpaid) throw cause.why;
+      throw new LeaseError(cause instanceof Error ? cause.message : String(cause), request, lease, apiKey, { cause });
+    }
   }
 
   async cancel(request: string): Promise<string> {
@@ -221,7 +243,9 @@ export class MarketLeases implements Leases {
   async #started(request: Address, lease: Address, provider: Provider, signal: AbortSignal | undefined): Promise<void> {
     for (const until = Date.now() + START_MS; ; ) {
       const found = await fetchMaybeLease(this.#chain.rpc, lease);
-      if (found.exists && found.data.header.status !== ACCEPTED) return;
+      const status = found.exists ? found.data.header.status : ACCEPTED;
+      if (status === STARTED || status === ACTIVE) return;
+      if (status !== ACCEPTED) throw new MythicError("the lease has ended before it was reached; leases.close pays out what is due");
       const open = await fetchMaybeRequest(this.#chain.rpc, request);
       if (open.exists && open.data.header.status === OPEN_REQUEST) {
         const word = await provider.word(request);
@@ -231,26 +255,51 @@ export class MarketLeases implements Leases {
           throw new MythicError(`the provider declines: ${word.reason || "it did not take it in time"}. The request is taken back and refunded`);
         }
       }
-      if (Date.now() > until) throw new TimeoutError(`lease ${lease} did not start in time; leases.close refunds it`);
-      await sleep(LOOK_MS, signal);
+      if (Date.now() > until) throw new TimeoutError("the lease did not start in time; leases.close refunds it");
+      await sleep(LOOK_MS, signal).catch((cause: unknown) => {
+        throw new AbortedError(undefined, { cause });
+      });
     }
   }
 
-  /** Compares how a lease is reached with the chain and with what was asked for, and says on chain that it is reached. */
-  async #acknowledge(lease: Address, provider: Provider, operator: string, maxConcurrent: number): Promise<Access> {
+  /** Compares how a lease is reached with the chain and with what was asked for, reaches it, and says so on chain. */
+  async #acknowledge(lease: Address, provider: Provider, asked: Asked): Promise<Access> {
     const state = await this.#load(lease);
     const access = await provider.access(lease, new Uint8Array(state.accessHash));
-    const isAsked = access.lease === lease && access.operator === operator && access.maxConcurrent >= maxConcurrent;
-    if (!isAsked) throw new MythicError(`what the provider gives is not what was asked for: close lease ${lease}`);
+    const modelId = access.model.slice(access.model.lastIndexOf("@") + 1);
+    const isAsked =
+      access.lease === lease &&
+      access.operator === asked.operator &&
+      access.maxConcurrent >= asked.maxConcurrent &&
+      modelId === asked.modelId;
+    if (!isAsked) throw new MythicError("what the provider gives is not what was asked for: close the lease");
+    const served = await provider.served(access.baseUrl, asked.apiKey);
+    if (served !== access.model) {
+      throw new MythicError(`the lease is of ${access.model}, and its endpoint serves ${served.slice(0, 100)}: close the lease`);
+    }
     if (state.header.status === STARTED) {
       const tenant = createNoopSigner(this.#chain.signer.address);
       const { termsHash, accessHash } = state;
       await this.#chain.send([getAcknowledgeStartInstruction({ tenant, lease, termsHash, accessHash })]);
     }
     const after = await this.#load(lease);
-    if (after.header.status !== ACTIVE) throw new MythicError(`lease ${lease} is not active`);
+    if (after.header.status !== ACTIVE) throw new MythicError("the lease is not active");
     return access;
   }
+}
+
+/** What an endpoint has to be. */
+interface Asked {
+  apiKey: string;
+  operator: string;
+  /** First digits of the model's identity. */
+  modelId: string;
+  maxConcurrent: number;
+}
+
+/** The transaction was refused: no money has moved. */
+class Unpaid {
+  constructor(readonly why: Error) {}
 }
 
 /** The address of a class by its name: a length byte, the text, zeroes. */
