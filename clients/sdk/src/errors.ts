@@ -194,5 +194,8 @@ export class LeaseError extends MythicError {
   }
 }
 
+/** The gateway's terms are not what was asked for, or cost more than was allowed. Nothing was signed. */
+export class TermsRefusedError extends MythicError {}
+
 /** The wallet did not sign. */
 export class WalletRefusedError extends MythicError {}

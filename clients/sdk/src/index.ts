@@ -20,7 +20,7 @@ export type { JobCost, JobsOptions } from "./resources/jobs.js";
 export type { Commitment, List, ListOptions } from "./resources/lists.js";
 export type { CasesOptions, Statistics } from "./resources/network.js";
 export { assertVerified, type VerifyOptions } from "./resources/receipts.js";
-export { type Check, type Subject, type Verification, verify } from "./verify/verify.js";
+export { type Check, type Expected, type Subject, type Verification, verify } from "./verify/verify.js";
 export { VERSION } from "./version.js";
 export type { Grant, GrantLimits, PaymentRequest, Vault, Wallet } from "./wallet/contract.js";
 export type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer, PendingLease } from "./wallet/leases.js";

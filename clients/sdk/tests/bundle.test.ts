@@ -61,7 +61,7 @@ describe.skipIf(executablePath === undefined)("in Chromium", () => {
       response.end(text);
     });
     server.on("*", open((response) => response.end()));
-    server.on("POST /v1/chat/completions", open(stream(answerEvents(["It is", " blue."], { ...MYTHIC, job: told.jobId }))));
+    server.on("POST /v1/chat/completions", open(stream(answerEvents(["It is", " blue."], { ...MYTHIC, job: told.jobId }, told.modelId))));
     server.on(`GET /v1/jobs/${told.jobId}/receipt`, open(json(told.receipt)));
     server.on(`GET /v1/jobs/${told.jobId}/evidence`, open(json(told.evidence)));
     server.on("POST /rpc", open(rpc({ [told.jobId]: told.jobBytes, [told.modelAddress]: told.modelBytes })));
