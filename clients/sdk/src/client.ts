@@ -20,6 +20,7 @@ import { type Call, type Fetch, type RequestOptions, Transport } from "./http/tr
 import { Jobs } from "./resources/jobs.js";
 import { Credits, Keys } from "./resources/keys.js";
 import { get, type List, list, type ListOptions } from "./resources/lists.js";
+import { Market } from "./resources/market.js";
 import { Cases, type Statistics, statistics, Validators } from "./resources/network.js";
 import { Receipts } from "./resources/receipts.js";
 import { hex } from "./verify/bytes.js";
@@ -27,7 +28,7 @@ import type { Expected } from "./verify/verify.js";
 import type { Wallet } from "./wallet/contract.js";
 import type { Leases } from "./wallet/leases.js";
 import { shape, withAmounts } from "./wire/shape.js";
-import type { ChatCompletion, Estimate, Health, JobDetails, Model, Network, Schemas } from "./wire/types.js";
+import type { ChatCompletion, Estimate, Health, JobDetails, Model, ModelPrice, Network, Schemas } from "./wire/types.js";
 
 /** How a client reaches its gateway. */
 export interface MythicOptions {
@@ -69,6 +70,8 @@ export class MythicAI {
   readonly receipts: Receipts;
   readonly validators: Validators;
   readonly cases: Cases;
+  /** The Compute Market as everybody sees it; `leases` are the wallet's own. */
+  readonly market: Market;
   readonly keys: Keys;
   readonly credit: Credits;
   readonly #transport: Transport;
@@ -90,6 +93,7 @@ export class MythicAI {
     this.receipts = new Receipts(this.jobs, { rpcUrl: options.rpcUrl, fetch });
     this.validators = new Validators(this.#transport);
     this.cases = new Cases(this.#transport);
+    this.market = new Market(this.#transport);
     this.keys = new Keys(this.#transport, options.wallet);
     this.credit = new Credits(this.#transport, options.wallet);
   }
@@ -172,6 +176,11 @@ export class MythicAI {
   /** One model, by its id or name. */
   model(id: string, options: RequestOptions = {}): Promise<Model> {
     return get<Schemas["Model"]>(this.#transport, `/v1/models/${encodeURIComponent(id)}`, { ...options });
+  }
+
+  /** What a model cost and from which block on, newest first. */
+  prices(model: string, options: Omit<ListOptions, "commitment"> = {}): List<ModelPrice> {
+    return list<ModelPrice>(this.#transport, `/v1/models/${encodeURIComponent(model)}/prices`, { ...options }, ({ slot }) => String(slot));
   }
 
   /** Rows of a statistic, newest first. */
