@@ -4,7 +4,7 @@ import { MythicAI } from "@mythic/ai-sdk";
 import { keyWallet, standardWallet, type StandardWallet, type Wallet } from "@mythic/ai-sdk/wallet";
 import { findJobPda, findVaultPda, getModelDecoder, getModelEncoder, getModelSize, getSpendGrantEncoder, parseGrantSpendInstruction, parseRequestInferenceInstruction } from "@mythic/program/ai-precompiles";
 import { address, decompileTransactionMessage, getCompiledTransactionMessageDecoder, getTransactionDecoder, type Transaction } from "@solana/kit";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as errors from "../src/errors.js";
 import { LAYOUT_VERSION, PROGRAM } from "../src/generated/layouts.js";
 import { signedBytes } from "../src/http/signed.js";
@@ -79,6 +79,18 @@ test("requests for keys are signed by the wallet, each attempt anew", async () =
     nonces.add(sent["x-mythic-nonce"]);
   }
   expect(nonces.size).toBe(2);
+});
+
+test("a clock that is wrong is said to be so, and nothing is sent again under it", async () => {
+  const said = "request time 1 is more than 60 s behind the receiver's 99, or more than 5 s ahead; check the clock";
+  server.on("GET /v1/keys", refuse(401, "invalid_signature", said));
+  vi.spyOn(Date, "now").mockReturnValue(3_600_000);
+  const error: unknown = await ai.keys.list().then(() => undefined, (thrown) => thrown);
+  vi.restoreAllMocks();
+  expect(error).toBeInstanceOf(errors.AuthenticationError);
+  expect(error).toMatchObject({ code: "invalid_signature", message: expect.stringContaining("check the clock") as string });
+  // The time is this machine's, whole seconds.
+  expect(server.asked.map(({ headers }) => headers["x-mythic-time"])).toEqual(["3600"]);
 });
 
 test("a key is not made twice where nobody knows whether the first request arrived", async () => {
