@@ -37,7 +37,10 @@ export interface Answer {
   usage: Usage | null;
   /** The chain did not show the result in time: nobody vouches for the answer yet, its receipt tells later. */
   unconfirmed: boolean;
-  /** A stored answer to the same request was shown again; nothing was paid for it. */
+  /**
+   * A stored answer to a request that was sent before under the same key: this call paid nothing for it. Where the answer to the first
+   * sending was lost with its line, that sending paid.
+   */
   replayed: boolean;
 }
 
