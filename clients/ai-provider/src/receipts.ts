@@ -4,7 +4,7 @@ import type { MetadataExtractor } from "@ai-sdk/openai-compatible";
 
 /** `providerMetadata.mythic` of an answer. */
 export type MythicMetadata = {
-  /** Address of the job; `receipts.verify(job)` of `@mythic/ai-sdk` checks it. */
+  /** Address of the job; `receipts.verify` of `@mythic/ai-sdk` checks it. */
   job: string | null;
   /** Authority of the validator that answered. */
   validator: string | null;
