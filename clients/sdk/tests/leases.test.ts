@@ -279,11 +279,17 @@ test("an aborted request says where its money is; one aborted before moves none"
   expect(untouched.sent).toEqual([]);
 });
 
-test("a request that the chain refuses has moved nothing, and is the chain's refusal", async () => {
+test("a request that the program refuses has moved nothing and is the chain's refusal, and one whose line broke may have", async () => {
   const made = market();
   made.send = () => new Refusal(0, 101);
   const error = await failed(wallet.leases.request({ model: MODEL, seconds: 600 }));
   expect(error).toBeInstanceOf(ChainRefusedError);
+  // A line that breaks is no refusal: the transaction may have reached the chain.
+  server.on("POST /rpc", (response, one) => {
+    if (one.body["method"] === "sendTransaction") return void response.writeHead(502).end();
+    return made.answer(response, one);
+  });
+  expect(await failed(wallet.leases.request({ model: MODEL, seconds: 600 }))).toBeInstanceOf(LeaseError);
 });
 
 test("a lease that ended before it was reached is no started one", async () => {

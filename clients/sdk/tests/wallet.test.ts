@@ -168,6 +168,12 @@ describe("terms that are not what was asked for are not signed", () => {
     });
   }
 
+  test("tokens that are no number are the gateway's fault", async () => {
+    server.on("POST /v1/estimate", json({ ...estimate, prompt_tokens: -1 }), json({ ...estimate, prompt_tokens: "12" }));
+    chain({ getAccountInfo: modelAccount });
+    for (const _told of [1, 2]) await expect(ai.chat("hello", { ...asked, maxLamports: 9n })).rejects.toBeInstanceOf(errors.ProtocolError);
+  });
+
   test("a ceiling that is reached and not passed is signed", async () => {
     server.on("POST /v1/estimate", json(estimate));
     server.on("POST /v1/chat/completions", stream(answerEvents(["hi"])));

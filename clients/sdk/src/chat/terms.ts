@@ -1,6 +1,6 @@
 /** What was asked for, held against what a gateway makes of it: before a job is signed, and when its receipt is verified. */
 
-import { TermsRefusedError } from "../errors.js";
+import { ProtocolError, TermsRefusedError } from "../errors.js";
 import { hex } from "../verify/bytes.js";
 import { stopHash, thousandths } from "../verify/hashes.js";
 import type { Expected } from "../verify/verify.js";
@@ -44,6 +44,8 @@ export function checkTerms(estimate: Estimate, body: ChatBody, maxLamports: bigi
   if (terms.temperatureMilli !== temperature) refuse("a temperature in thousandths of", terms.temperatureMilli, temperature);
   const stops = hex(stopHash(stopsOf(body)));
   if (terms.stopHash !== stops) refuse("texts that end the answer of hash", terms.stopHash, stops);
+  const counts = [estimate.promptTokens, maxOutputTokens, estimate.priceInLamportsPer1k, estimate.priceOutLamportsPer1k];
+  if (!counts.every((count) => Number.isSafeInteger(count) && count >= 0)) throw new ProtocolError("an estimate whose tokens or prices are no numbers");
   const milli =
     BigInt(estimate.promptTokens) * BigInt(estimate.priceInLamportsPer1k) + BigInt(maxOutputTokens) * BigInt(estimate.priceOutLamportsPer1k);
   const ceiling = (milli + 999n) / 1_000n;

@@ -36,6 +36,7 @@ import { AbortedError, ChainRefusedError, LeaseError, MythicError, TimeoutError,
 import { sleep } from "../http/retry.js";
 import type { Fetch } from "../http/transport.js";
 import { concat, hex, u64le, utf8 } from "../verify/bytes.js";
+import { MODEL_DIGITS } from "../verify/hashes.js";
 import type { Chain } from "./chain.js";
 import type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
 import { type Access, Provider, specDocument } from "./provider.js";
@@ -49,8 +50,6 @@ const [ACCEPTED, STARTED, ACTIVE, ENDED] = [1, 2, 3, 5];
 const OPEN_REQUEST = 1;
 const PROVIDER_ACTIVE = 1;
 const [CLOSED_BY_TENANT, NEVER_STARTED] = [2, 4];
-/** Hex digits of a model's identity in its id. */
-const MODEL_DIGITS = 8;
 const DEADLINE_SLOTS = 150;
 const NONCE_SLOTS = 1_000n;
 /** How long a start is waited for: an engine is loaded. */
@@ -100,8 +99,7 @@ export class MarketLeases implements Leases {
     await asked.onPending?.({ request, lease, apiKey });
     try {
       await this.#chain.send([instruction]).catch((error: unknown) => {
-        if (error instanceof ChainRefusedError || error instanceof WalletRefusedError) throw new Unpaid(error);
-        throw error;
+        throw isUnpaid(error) ? new Unpaid(error) : error;
       });
       await this.#started(request, lease, provider, asked.signal);
       const access = await this.#acknowledge(lease, provider, {
@@ -297,7 +295,13 @@ interface Asked {
   maxConcurrent: number;
 }
 
-/** The transaction was refused: no money has moved. */
+/** Whether a transaction surely did not move money: unsigned, or refused by the program. Any other failure may have reached the chain. */
+function isUnpaid(error: unknown): error is Error {
+  if (error instanceof WalletRefusedError) return true;
+  return error instanceof ChainRefusedError && (error.programError !== undefined || error.signature !== undefined);
+}
+
+/** No money has moved. */
 class Unpaid {
   constructor(readonly why: Error) {}
 }
