@@ -49,6 +49,8 @@ test("the market's amounts are bigints", async () => {
   expect(await ai.market.show()).toMatchObject({ escrowLamports: 7n, leasedUnits: 3, epochSeconds: null });
   server.on("GET /v1/providers/P", json({ id: "P", price_lamports: 5, free_units: 2 }));
   expect(await ai.market.provider("P")).toMatchObject({ priceLamports: 5n, freeUnits: 2 });
+  server.on("GET /v1/requests/R", json({ id: "R", escrow_lamports: 6 }));
+  expect(await ai.market.request("R")).toMatchObject({ id: "R", escrowLamports: 6n });
   server.on("GET /v1/leases/L", json({ id: "L", paid_lamports: 5, epochs: [{ epoch: 1, amount_lamports: 4 }], events: [] }));
   expect(await ai.market.lease("L", { commitment: "finalized" })).toMatchObject({ paidLamports: 5n, epochs: [{ epoch: 1, amountLamports: 4n }] });
   expect(server.asked.at(-1)?.query.get("commitment")).toBe("finalized");

@@ -64,6 +64,11 @@ export class Market {
     return list<CapacityRequest>(this.#transport, "/v1/requests", { ...options }, ({ id }) => id);
   }
 
+  /** One request for capacity. */
+  request(id: string, options: ReadOptions = {}): Promise<CapacityRequest> {
+    return get<Schemas["LeaseRequest"]>(this.#transport, `/v1/requests/${encodeURIComponent(id)}`, { ...options });
+  }
+
   /** Leases of everybody, newest first. */
   leases(options: LeasesOptions = {}): List<ListedLease> {
     return list<ListedLease>(this.#transport, "/v1/leases", { ...options }, ({ id }) => id);
