@@ -36,7 +36,7 @@ describe("examples", () => {
   let said: string[];
 
   const completion: Handler = (response, asked) => {
-    if (asked.body["stream"]) return stream(answerEvents(["It is", " blue."], mythic))(response, asked);
+    if (asked.body["stream"]) return stream(answerEvents(["It is", " blue."], mythic, told.modelId))(response, asked);
     const choices = [{ index: 0, message: { role: "assistant", content: "It is blue." }, finish_reason: "stop" }];
     return json({ id: `chatcmpl-${told.jobId}`, object: "chat.completion", created: 1, model: "tiny", choices, usage: USAGE, mythic })(response, asked);
   };

@@ -2,7 +2,7 @@
 
 import { SPEC, TERMS } from "../generated/layouts.js";
 import { unbase58 } from "./base58.js";
-import { concat, u32le, u32sLe, utf8 } from "./bytes.js";
+import { concat, u32le, u32sLe, u64le, utf8 } from "./bytes.js";
 import { sha256 } from "./sha256.js";
 
 const tag = {
@@ -10,6 +10,7 @@ const tag = {
   model: utf8("mythic/model/v2"),
   prompt: utf8("mythic/prompt/v1"),
   seed: utf8("mythic/seed/v1"),
+  gatewaySeed: utf8("mythic/gateway-seed/v1"),
   stop: utf8("mythic/stop/v1"),
   gumbel: utf8("mythic/gumbel/v1"),
   fingerprint: utf8("mythic/fp/v1"),
@@ -18,6 +19,9 @@ const tag = {
   node: Uint8Array.of(1),
   outputLeaf: Uint8Array.of(2),
 } as const;
+
+/** Hex digits of a model's identity in its id, `name@01234567`. */
+export const MODEL_DIGITS = 8;
 
 /** Token ids in one leaf of the output's tree. */
 const OUTPUT_CHUNK = 128;
@@ -48,6 +52,15 @@ export function stopHash(stops: readonly string[]): Uint8Array {
 export function jobSeed(job: Uint8Array, userSeed: Uint8Array): Uint8Array {
   return sha256(tag.seed, job, userSeed);
 }
+
+/** What a wallet that signs its own job puts into its seed for a number. */
+export const ownSeed = (seed: number): Uint8Array => concat([u64le(BigInt.asUintN(64, BigInt(seed))), new Uint8Array(24)]);
+
+/** What a gateway that pays by key puts into it for a number, of a request's first choice. */
+export const gatewaySeed = (seed: number): Uint8Array => sha256(tag.gatewaySeed, u64le(BigInt.asUintN(64, BigInt(seed))), u32le(0));
+
+/** A temperature as terms have it. */
+export const thousandths = (temperature: number): number => Math.round(temperature * 1_000);
 
 /** The terms of a job as they lie in its account: the prompt source is hashed without its padding. */
 export function termsHash(account: Uint8Array): Uint8Array {
