@@ -52,6 +52,8 @@ case "${1:-}" in
       touch "$modules/.mythic-ready"
     fi
     build
+    # Of which the SDK's tests, and with them those of the pages, make accounts of the chain.
+    (cd clients && npm run --silent prepare:tests)
     cd clients/dashboard
     "$node" ../node_modules/typescript/bin/tsc
     "$node" ../node_modules/vitest/vitest.mjs run

@@ -99,7 +99,7 @@ function Shown({ job, network }: { job: JobDetails; network: Network }): JSX.Ele
         </Section>
       ) : null}
       {known(job.output) ? <Section title="Answer"><div class="card"><pre class="answer">{job.output}</pre></div></Section> : null}
-      <Section title="Check it yourself" about="The validator committed to this answer before it was paid. Whoever has the evidence can see whether answer, hashes and account agree.">
+      <Section title="Check it yourself" about="The validator committed to this answer before it was paid. Whoever has the evidence can see whether its tokens, their hashes and the chain's account agree.">
         <Check job={job} />
         <p>On your machine, with the model: it computes the answer again, position by position, and trusts nobody.</p>
         <Code text={`mythic verify ${job.id} --gateway ${location.origin}`} label="the command that checks this answer" />

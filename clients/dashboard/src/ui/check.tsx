@@ -7,7 +7,7 @@ import { count, known, words } from "../format";
 import type { JobDetails } from "../types";
 
 const VERDICTS: Record<Verification["verdict"], [tone: string, text: string]> = {
-  verified: ["good", "Everything agrees: answer, evidence, receipt and the chain's account."],
+  verified: ["good", "The tokens of prompt and answer, the choice of each, the receipt and the chain's accounts agree."],
   mismatch: ["bad", "Something differs."],
   incomplete: ["warn", "Nothing differs, but not everything could be checked."],
 };
@@ -25,6 +25,11 @@ export function Found({ found }: { found: Verification }): JSX.Element {
         {found.windowOpen === true ? " The result can still be contested." : found.windowOpen === false ? " The window is over." : ""}
         {found.pending ? " What is missing may still come: check again." : ""}
       </p>
+      {found.verdict === "verified" ? (
+        <p class="quiet">
+          Tokens are numbers: that they spell the text above, and that the model gives them, is not checked here. The command below computes the answer again, and shows what each token spells.
+        </p>
+      ) : null}
       <ul class="checks">
         {found.checks.map(({ name, ok, says }) => {
           const [tone, mark, word] = marks(ok);

@@ -14,7 +14,7 @@ const POLICY = /const POLICY: &str = "([^"]+)"/.exec(await readFile(join(root, "
 if (!POLICY) throw new Error("api/src/routes/pages.rs has no policy");
 
 export async function serve() {
-  const state = { all: world(), streams: new Set(), refused: null, away: false, asked: [] };
+  const state = { all: world(), streams: new Set(), refused: null, away: false, asked: [], rpc: null };
   const server = createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url, "http://here");
     state.asked.push(request.url);
@@ -24,6 +24,11 @@ export async function serve() {
       response.write(": connected\n\n");
       state.streams.add(response);
       return void request.on("close", () => state.streams.delete(response));
+    }
+    if (pathname === "/rpc" && state.rpc) {
+      let body = "";
+      for await (const part of request) body += part;
+      return void state.rpc(response, { body: JSON.parse(body) });
     }
     const json = (status, body) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     if (pathname.startsWith("/v1/") || pathname === "/health") {

@@ -162,6 +162,7 @@ export function world() {
     leases: [lease()],
     epochs: [epoch(now, "pending"), epoch(now - 1, "released"), epoch(now - 3, "released"), epoch(now - 4, "released")],
     evidence: null,
+    receipt: null,
     metrics: 'mythic_gateway_first_text_seconds_bucket{le="0.5"} 2\nmythic_gateway_first_text_seconds_bucket{le="1"} 30\nmythic_gateway_first_text_seconds_bucket{le="+Inf"} 30\n',
   };
 }
@@ -186,6 +187,7 @@ export function answer(all, path, query) {
       if (!id) return list(filtered(all.jobs, "status", "validator", "owner", "model"));
       const row = all.jobs.find((row) => row.id === id);
       if (part === "evidence") return all.evidence ? { status: 200, body: all.evidence } : refusal(403, "evidence_forbidden", "evidence is for who paid");
+      if (part === "receipt" && all.receipt?.job === id) return { status: 200, body: all.receipt };
       if (part === "receipt" && row) {
         const { validator_lamports, foundation_lamports, burned_lamports } = row;
         return { status: 200, body: { ...row, object: "receipt", job: row.id, price_in_lamports_per_1k: row.price_in, price_out_lamports_per_1k: row.price_out, split: { validator_lamports, foundation_lamports, burned_lamports }, attempts: [] } };
