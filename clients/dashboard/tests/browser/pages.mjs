@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { runnerImport } from "vite";
 import { serve } from "./server.mjs";
-import { CASE, HOSTILE, LEASE, PROVIDER, SLOT, key, running, world } from "./world.mjs";
+import { CASE, HOSTILE, LEASE, PROVIDER, REQUEST, SLOT, key, running, world } from "./world.mjs";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** A job that everybody tells the truth about, as the SDK's own tests have it. */
@@ -20,7 +20,7 @@ const MODEL = "smollm2-135m-instruct@0b5cf7d8";
 const PAGES = [
   ["/", "Network"], ["/jobs", "Jobs"], [`/jobs/${JOB}`, "Job"], [`/jobs/${SETTLED}`, "Job"], ["/cases", "Cases"], [`/cases/${CASE}`, "Case"], ["/validators", "Validators"],
   [`/validators/${key("validator1")}`, "Validator"], ["/models", "Models"], [`/models/${encodeURIComponent(MODEL)}`, "Model"], ["/market", "Market"], ["/leases", "Leases"],
-  [`/leases/${LEASE}`, "Lease"], ["/requests", "Requests"], [`/providers/${PROVIDER}`, "Provider"], ["/economics", "Economics"], ["/status", "Status"], ["/nowhere", "There is no such page"],
+  [`/leases/${LEASE}`, "Lease"], ["/requests", "Requests"], [`/requests/${REQUEST}`, "Request"], [`/providers/${PROVIDER}`, "Provider"], ["/economics", "Economics"], ["/status", "Status"], ["/nowhere", "There is no such page"],
 ];
 const LOOKS = [["light", 1280], ["dark", 1280], ["light", 360], ["dark", 360]];
 
@@ -114,7 +114,7 @@ scene("everybody can read and use every page", async (t) => {
 });
 
 scene("texts of strangers stay texts", async () => {
-  for (const path of [`/validators/${key("validator1")}`, "/validators", "/models", "/market", "/requests", `/providers/${PROVIDER}`, "/status", `/models/${encodeURIComponent(HOSTILE + "@00000000")}`]) {
+  for (const path of [`/validators/${key("validator1")}`, "/validators", "/models", "/market", "/requests", `/requests/${REQUEST}`, `/providers/${PROVIDER}`, "/status", `/models/${encodeURIComponent(HOSTILE + "@00000000")}`]) {
     await open(path);
     await live();
     await says(".foreign", "onerror");
@@ -180,6 +180,22 @@ scene("a lease's epochs are a strip that grows", async () => {
   server.state.all.leases[0].epoch = newest.epoch + 1;
   server.tell();
   await page.locator(`.strip i[title^="epoch ${(newest.epoch + 1).toLocaleString("en")}"]`).waitFor();
+});
+
+scene("a request is followed until a provider takes it, and leads to its lease", async () => {
+  await open("/requests");
+  await page.locator("tbody a").first().click();
+  await says("h1", "Request");
+  await live();
+  await says(".next", "Any provider of its class may take it, for 400 slots more");
+  const [request] = server.state.all.requests;
+  Object.assign(request, { status: "accepted", lease: LEASE, escrow_lamports: 0, ended_slot: SLOT + 1 });
+  server.tell();
+  await says(".next", "Accepted");
+  await says(".steps li.done", "accepted");
+  await page.getByRole("link", { name: LEASE }).click();
+  await says("h1", "Lease");
+  assert.deepEqual(wrong, []);
 });
 
 scene("a connection that breaks is said, and comes back by itself", async () => {
