@@ -1,17 +1,15 @@
 // Every page in Chromium, against a small network: what it says, how it follows changes, what it does on bad days, and whether everybody can
 // read it. MYTHIC_SCREENSHOTS=DIR keeps pictures of all of them.
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
 import { runnerImport } from "vite";
+import { launch, until, violations, visit, widths } from "./browser.mjs";
 import { serve } from "./server.mjs";
 import { CASE, HOSTILE, LEASE, PROVIDER, REQUEST, SLOT, key, running, world } from "./world.mjs";
 
-const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** A job that everybody tells the truth about, as the SDK's own tests have it. */
 const SUPPORT = fileURLToPath(new URL("../../../sdk/tests/support/chain.ts", import.meta.url));
 const JOB = key("job0");
@@ -31,7 +29,7 @@ let wrong;
 
 before(async () => {
   server = await serve();
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+  browser = await launch();
 });
 
 after(async () => {
@@ -40,18 +38,9 @@ after(async () => {
 });
 
 /** A new visitor, whose page has to be without errors unless a test takes them away. */
-async function visitor(scheme = "light", width = 1280) {
+async function visitor(scheme, width) {
   await page?.context().close();
-  const context = await browser.newContext({ colorScheme: scheme, viewport: { width, height: 900 }, bypassCSP: false });
-  page = await context.newPage();
-  wrong = [];
-  page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
-  page.on("pageerror", (error) => wrong.push(String(error)));
-  page.on("dialog", (dialog) => {
-    wrong.push("a dialog: " + dialog.message());
-    void dialog.dismiss();
-  });
-  page.setDefaultTimeout(15_000);
+  ({ page, wrong } = await visit(browser, scheme, width));
 }
 
 /** A test that begins with the network as it was, and with a new visitor. */
@@ -68,13 +57,6 @@ const ready = async (title) => {
   await says("h1", title);
   await page.getByText("Loading…").waitFor({ state: "detached" });
 };
-/** Waits for what is seen from outside of the page. */
-async function until(what, is) {
-  for (const end = Date.now() + 15_000; !(await is()); ) {
-    assert.ok(Date.now() < end, what + " did not come");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 const live = () => says("#state", "live");
 
 scene("every page says what it is, is without errors, and has a look for day, night and phones", async (t) => {
@@ -86,7 +68,7 @@ scene("every page says what it is, is without errors, and has a look for day, ni
       await t.test(`${path} ${scheme} ${width}`, async () => {
         await open(path);
         await ready(title);
-        const [shown, inner] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        const [shown, inner] = await widths(page);
         assert.equal(inner, width);
         assert.equal(await page.evaluate(() => matchMedia("(prefers-color-scheme: dark)").matches), scheme === "dark");
         assert.ok(shown <= inner, `${path} is ${shown} wide in ${inner}`);
@@ -104,10 +86,7 @@ scene("everybody can read and use every page", async (t) => {
       await t.test(`${path} ${scheme} ${width}`, async () => {
         await open(path);
         await ready(title);
-        // Outside of the page's policy, as a browser's own tools are.
-        await page.evaluate(AXE);
-        const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-        assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ target, failureSummary }) => [target, failureSummary])]), []);
+        assert.deepEqual(await violations(page), []);
       });
     }
   }
