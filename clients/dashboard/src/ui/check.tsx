@@ -15,6 +15,9 @@ const VERDICTS: Record<Verification["verdict"], [tone: string, text: string]> = 
 const marks = (ok: boolean | null): [tone: string, mark: string, word: string] =>
   ok === null ? ["quiet", "–", "not checked"] : ok ? ["good", "✓", "holds"] : ["bad", "✗", "differs"];
 
+/** What is said of a thing, without its name before it. */
+const rest = (name: string, says: string): string => (says.startsWith(name + " ") ? says.slice(name.length + 1) : says);
+
 /** What was found, thing by thing. */
 export function Found({ found }: { found: Verification }): JSX.Element {
   const [tone, text] = VERDICTS[found.verdict];
@@ -33,7 +36,7 @@ export function Found({ found }: { found: Verification }): JSX.Element {
       <ul class="checks">
         {found.checks.map(({ name, ok, says }) => {
           const [tone, mark, word] = marks(ok);
-          return <li key={name + says} class={tone}><span aria-hidden="true">{mark}</span><span class="hidden">{word}: </span><b>{words(name)}</b> <bdi class="foreign">{says}</bdi></li>;
+          return <li key={name + says} class={tone}><span aria-hidden="true">{mark}</span><span class="hidden">{word}: </span><b>{words(name)}</b> <bdi class="foreign">{rest(name, says)}</bdi></li>;
         })}
       </ul>
     </>

@@ -32,8 +32,11 @@ export async function violations(page) {
   return violations.map(({ id, nodes }) => [id, nodes.map(({ target, failureSummary }) => [target, failureSummary])]);
 }
 
-/** How wide the page is, and the window. */
-export const widths = (page) => page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+/** What is wider than its place: the page itself, or a card. */
+export const tooWide = (page) =>
+  page.evaluate(() =>
+    [document.documentElement, ...document.querySelectorAll(".tiles > div, .card, .steps li, .code, td")].filter((box) => box.scrollWidth > box.clientWidth + 1 && box.clientWidth > 0).map((box) => [box.tagName + "." + box.className, box.scrollWidth, box.clientWidth, box.textContent.slice(0, 80)]),
+  );
 
 /** Waits for what is seen from outside of the page. */
 export async function until(what, is, seconds = 15) {
