@@ -35,7 +35,7 @@ export async function violations(page) {
 /** What is wider than its place: the page itself, or a card. */
 export const tooWide = (page) =>
   page.evaluate(() =>
-    [document.documentElement, ...document.querySelectorAll(".tiles > div, .card, .steps li, .code, td")].filter((box) => box.scrollWidth > box.clientWidth + 1 && box.clientWidth > 0).map((box) => [box.tagName + "." + box.className, box.scrollWidth, box.clientWidth, box.textContent.slice(0, 80)]),
+    [document.documentElement, ...document.querySelectorAll(".tiles > div, .card, .steps li, .code, td")].filter((box) => box.scrollWidth > box.clientWidth + 1 && box.clientWidth > 0 && !box.closest("details:not([open])")).map((box) => [box.tagName + "." + box.className, box.scrollWidth, box.clientWidth, box.textContent.slice(0, 80)]),
   );
 
 /** Waits for what is seen from outside of the page. */

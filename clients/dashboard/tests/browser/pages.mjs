@@ -68,10 +68,10 @@ scene("every page says what it is, is without errors, and has a look for day, ni
       await t.test(`${path} ${scheme} ${width}`, async () => {
         await open(path);
         await ready(title);
+        if (folder) await page.screenshot({ path: join(folder, `${path.replace(/[^a-z]+/gi, "-").slice(1, 20) || "home"}-${title.toLowerCase().slice(0, 6)}-${scheme}-${width}.png`), fullPage: true });
         assert.equal(await page.evaluate(() => innerWidth), width);
         assert.equal(await page.evaluate(() => matchMedia("(prefers-color-scheme: dark)").matches), scheme === "dark");
         assert.deepEqual(await tooWide(page), []);
-        if (folder) await page.screenshot({ path: join(folder, `${path.replace(/[^a-z]+/gi, "-").slice(1, 20) || "home"}-${title.toLowerCase().slice(0, 6)}-${scheme}-${width}.png`), fullPage: true });
         assert.deepEqual(wrong, []);
       });
     }
