@@ -85,7 +85,7 @@ function Shown({ job, network }: { job: JobDetails; network: Network }): JSX.Ele
       {job.exact === false ? <p class="card warn">A gap in the index may hide changes of this job.</p> : null}
       <Section title="Progress">
         <div class="card">
-          <p><Pill word={job.status} /> {known(job.commitment) ? <span class="quiet">as {job.commitment}</span> : null} {known(job.end_reason) ? <span class="quiet">because {words(job.end_reason)}</span> : null}</p>
+          <p><Pill word={job.status} /> <span class="quiet">{[known(job.commitment) ? "held at " + job.commitment : null, known(job.end_reason) ? "ended by: " + words(job.end_reason) : null].filter(known).join(", ")}</span></p>
           <Steps steps={steps(job)} />
         </div>
       </Section>

@@ -41,7 +41,7 @@ function Shown({ request, network }: { request: LeaseRequest; network: Network }
         <div class="card">
           <Facts
             facts={[
-              ["Paid in", <Money amount={request.deposited_lamports} />, <>{count(request.seconds)} s of {count(request.units)} units at the price that it offers</>],
+              ["Paid in", <Money amount={request.deposited_lamports} />, "seconds × units × price"],
               ["Price", <Money amount={request.price_lamports} />, "at most, a second and unit"],
               ["Lies here", <Money amount={request.escrow_lamports} />, "an accepted one's moved into its lease"],
               ["Back to the tenant without a lease", <Money amount={request.refunded_lamports} />],

@@ -76,7 +76,7 @@ export function Check({ job }: { job: Pick<JobDetails, "id" | "submitted_slot"> 
       <form class="check" onSubmit={submit}>
         <label>
           API key that paid
-          <input name="key" type="password" autocomplete="off" spellcheck={false} placeholder={isLocal() ? "not needed on a development network" : "mk-…"} />
+          <input name="key" type="password" autocomplete="off" spellcheck={false} placeholder={isLocal() ? "not needed here" : "mk-…"} />
         </label>
         <label>
           RPC of the chain
