@@ -51,6 +51,8 @@ after(async () => {
 async function visitor(scheme, width) {
   await page?.context().close();
   ({ page, wrong } = await visit(browser, scheme, width));
+  // A network computes beside the browser.
+  page.setDefaultTimeout(45_000);
 }
 const scene = (name, play) =>
   test(name, { skip }, async (t) => {
