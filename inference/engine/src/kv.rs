@@ -8,8 +8,8 @@ use memmap2::MmapMut;
 use super::config::Lab;
 use super::pages::{PAGE, PageId};
 
-/// Positions whose keys lie side by side.
-pub const GROUP: usize = 8;
+/// Positions whose keys lie side by side: a register of the widest kernel.
+pub const GROUP: usize = 16;
 
 /// The largest finite f16; what is larger is stored as this.
 const MAX: f32 = 65_504.0;
@@ -86,7 +86,7 @@ impl Pool {
 
     /// Stores keys and values of all heads of a position. They are rounded in place.
     ///
-    /// Keys of a head: groups of 8 positions, in a group first all positions' first number, then
+    /// Keys of a head: groups of 16 positions, in a group first all positions' first number, then
     /// their second. Values: positions one after the other.
     pub fn write(&mut self, At { layer, page, place }: At, k: &mut [f32], v: &mut [f32]) {
         let (dim, width) = (self.shape.head_dim, self.shape.value_width());
@@ -185,7 +185,8 @@ mod tests {
             let (k, v) = pool.block(layer, head, PageId(1));
             for i in 0..12 {
                 let want = number(layer, position, head, i);
-                assert_eq!(f(k[((position / 8) * 12 + i) * 8 + position % 8]), want);
+                let group = position / GROUP * 12 + i;
+                assert_eq!(f(k[group * GROUP + position % GROUP]), want);
                 assert_eq!(f(v[position * 16 + i]), -want);
             }
         }

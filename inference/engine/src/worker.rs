@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::kernels::environment;
 use super::kv::Pool;
 use super::llama::{Model, Pass, Row, Scratch, Span};
 use super::logits::{Keep, Kept};
@@ -311,6 +312,11 @@ impl Worker {
 
     /// Until every handle is gone and every request is done. Sleeps while there are none.
     pub(crate) fn run(mut self) {
+        if let Err(error) = environment::check() {
+            // Its requests end with it, as those of an engine that has stopped.
+            tracing::error!(%error, "the engine's thread cannot compute");
+            return;
+        }
         loop {
             if self.jobs.is_empty() {
                 match self.inbox.recv() {

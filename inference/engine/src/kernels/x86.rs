@@ -30,7 +30,10 @@ pub fn has_avx_vnni() -> bool {
 }
 
 pub fn has_avx512_vnni() -> bool {
-    has_avx2() && is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl")
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
 }
 
 /// What the integers of a block are multiplied with to give its sum.
