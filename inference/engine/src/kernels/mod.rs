@@ -289,10 +289,18 @@ impl Kernels {
     fn strips<F: Format>(&self, w: &Matrix, groups: Range<usize>, y: &[Q8], sums: &mut [Lanes]) {
         let rows = sums.len() / groups.len();
         #[cfg(target_arch = "x86_64")]
-        if self.isa == Isa::Avx2 && x86::in_pairs::<F>() && rows > 1 && groups.len() == 2 {
+        if rows > 1 && groups.len() == 2 {
             let pair = [groups.start, groups.start + 1].map(|g| w.bytes(g..g + 1));
             // SAFETY: an `Isa` is made only where its features are.
-            return unsafe { x86::pair_avx2::<F>(pair, y, sums) };
+            unsafe {
+                match self.isa {
+                    Isa::Avx2 if x86::in_pairs::<F>() => {
+                        return x86::pair_avx2::<F>(pair, y, sums);
+                    }
+                    Isa::Avx512Vnni => return x86::pair_avx512_vnni::<F>(pair, y, sums),
+                    _ => {}
+                }
+            }
         }
         for (group, sums) in groups.zip(sums.chunks_exact_mut(rows)) {
             self.strip::<F>(w.bytes(group..group + 1), y, sums);
