@@ -157,14 +157,14 @@ impl Job {
         }
     }
 
-    /// How long a generation waited for the token that it makes now, and whether it is its first.
+    /// How long a generation waited for the token that it just made, and whether it is its first.
     fn waited(&mut self) -> Option<(bool, Duration)> {
         let Kind::Generate { made, since, .. } = &mut self.kind else {
             return None;
         };
         let now = Instant::now();
         let before = std::mem::replace(since, now);
-        Some((*made == 0, now - before))
+        Some((*made == 1, now - before))
     }
 
     /// Takes the logits of its next wanted position.
@@ -443,12 +443,12 @@ impl Worker {
                 return;
             };
             let outcome = match kept {
-                Ok(kept) => {
-                    waits.extend(job.waited());
-                    Ok(job.take(&kept, logits, formatter))
-                }
+                Ok(kept) => Ok(job.take(&kept, logits, formatter)),
                 Err(error) => Err(EngineError::Numbers(error.to_string())),
             };
+            if let Ok(Next::Token(_) | Next::Done) = &outcome {
+                waits.extend(job.waited());
+            }
             outcomes.push((id, outcome));
         };
         self.model
