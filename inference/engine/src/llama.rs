@@ -272,8 +272,10 @@ impl Model {
                 heads: s.heads,
                 scale: 1.0 / (s.head_dim as f32).sqrt(),
                 pages: &pass.pages,
+                window: None,
+                sinks: None,
                 queries: q,
-                wide: self.kernels.wide(),
+                vectors: self.kernels.vectors(),
             }
             .run(&self.kernels, tiles, scores, attended);
             self.kernels

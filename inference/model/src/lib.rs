@@ -9,6 +9,7 @@
 //! - [`catalogue`]: the model files that are known, and fetching them
 
 pub mod catalogue;
+mod file_hash;
 pub mod gguf;
 pub mod llama;
 pub mod prompt;
