@@ -13,7 +13,7 @@ use mythic_engine::Lab;
 use mythic_engine::kernels::pack::Pack;
 use mythic_engine::kernels::{self, InstructionSet, Kernels};
 use mythic_engine::kv::Pool;
-use mythic_engine::llama::{Model, Pass, Row, Scratch, Span};
+use mythic_engine::decoder::{Model, Pass, Row, Scratch, Span};
 use mythic_engine::logits::Keep;
 use mythic_engine::pages::{PAGE, PageId, pages_for};
 use mythic_lab::random_model::{FORMATS, RandomModel};

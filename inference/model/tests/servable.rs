@@ -77,10 +77,13 @@ fn what_the_engine_would_not_load_is_refused_by_name() {
     let all = tensors();
     let one = |key: &str, item: Item| why_not(&[(key, Some(item))], &all);
     for (said, want) in [
-        (one("general.architecture", text("qwen2")), "qwen2"),
         (
-            one("llama.rope.scaling.type", text("yarn")),
-            "rope scaling `yarn`",
+            one("general.architecture", text("bert")),
+            "architecture `bert`",
+        ),
+        (
+            one("llama.rope.scaling.type", text("dynamic")),
+            "rope scaling `dynamic`",
         ),
         (
             one("llama.rope.freq_base", Item::U32(10_000)),
@@ -88,7 +91,7 @@ fn what_the_engine_would_not_load_is_refused_by_name() {
         ),
         (
             one("llama.expert_count", Item::U32(8)),
-            "mixtures of experts",
+            "lacks the metadata key `llama.expert_used_count`",
         ),
         (one("llama.embedding_length", Item::U32(64)), "attn_q"),
         (
@@ -120,8 +123,8 @@ fn what_the_engine_would_not_load_is_refused_by_name() {
         assert!(said.contains(want), "{said:?} does not say {want:?}");
     }
     let mut more = tensors();
-    more.push(("blk.0.attn_q.bias".into(), vec![32], 0, 128));
-    assert!(why_not(&[], &more).contains("`blk.0.attn_q.bias` that this engine does not know"));
+    more.push(("blk.0.attn_q.scale".into(), vec![32], 0, 128));
+    assert!(why_not(&[], &more).contains("`blk.0.attn_q.scale` that this engine does not know"));
 }
 
 #[test]

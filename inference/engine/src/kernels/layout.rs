@@ -11,7 +11,7 @@ use super::activations::BLOCK;
 use super::formats::{Block, Format, Scales};
 
 /// Outputs of a group.
-pub const LANES: usize = 8;
+pub use mythic_model::layout::LANES;
 
 /// One value of each output of a group, aligned as a register is stored fastest.
 #[repr(C, align(32))]
