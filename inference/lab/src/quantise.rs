@@ -28,13 +28,16 @@ pub(crate) fn dtype(format: TensorFormat) -> Option<GgmlDType> {
 
 /// The bytes of values in a format; rows hold whole blocks.
 pub fn quantise(values: Vec<f32>, format: TensorFormat) -> Result<Vec<u8>, candle_core::Error> {
-    if let Some(dtype) = dtype(format) {
+    // Where a reference holds what another program made of the bytes, they are to stay what they are.
+    let own = format == TensorFormat::Q2K;
+    if let Some(dtype) = dtype(format).filter(|_| !own) {
         let count = values.len();
         let tensor = Tensor::from_vec(values, (1, count), &Device::Cpu)?;
         return Ok(QTensor::quantize(&tensor, dtype)?.data()?.into_owned());
     }
     let mut out = Vec::new();
     match format {
+        TensorFormat::Q2K => values.chunks_exact(256).for_each(|b| q2_k(b, &mut out)),
         TensorFormat::MXFP4 => values.chunks_exact(32).for_each(|b| mxfp4(b, &mut out)),
         TensorFormat::IQ4XS => values.chunks_exact(256).for_each(|b| iq4_xs(b, &mut out)),
         _ => values.chunks_exact(32).for_each(|b| iq4_nl(b, &mut out)),
@@ -111,6 +114,39 @@ fn iq4_xs(values: &[f32], out: &mut Vec<u8>) {
     }
 }
 
+fn q2_k(values: &[f32], out: &mut Vec<u8>) {
+    let halves = || values.chunks_exact(16);
+    // Of 16 values what is taken off them, and a third of what is left.
+    let minimum = |half: &[f32]| half.iter().fold(0.0, |m: f32, v| m.max(-v));
+    let step = |half: &[f32]| {
+        let top = half.iter().fold(0.0, |m: f32, v| m.max(*v));
+        (top + minimum(half)) / 3.0
+    };
+    let unit = |of: &dyn Fn(&[f32]) -> f32| {
+        let most = halves().map(of).fold(0.0, f32::max);
+        f16::from_f32(most / 15.0)
+    };
+    let (scale, min) = (unit(&step), unit(&minimum));
+    let (d, m) = (scale.to_f32().max(1e-30), min.to_f32().max(1e-30));
+    let whole = |x: f32, most: f32| x.round_ties_even().clamp(0.0, most);
+    let mut quarters = [0u8; 256];
+    for (half, quarters) in halves().zip(quarters.chunks_exact_mut(16)) {
+        let (factor, minimum) = (whole(step(half) / d, 15.0), whole(minimum(half) / m, 15.0));
+        out.push(factor as u8 | ((minimum as u8) << 4));
+        for (x, quarter) in half.iter().zip(quarters) {
+            *quarter = whole((x + m * minimum) / (d * factor).max(1e-30), 3.0) as u8;
+        }
+    }
+    for part in quarters.chunks_exact(128) {
+        out.extend(
+            (0..32)
+                .map(|l| part[l] | (part[32 + l] << 2) | (part[64 + l] << 4) | (part[96 + l] << 6)),
+        );
+    }
+    out.extend(scale.to_le_bytes());
+    out.extend(min.to_le_bytes());
+}
+
 fn mxfp4(values: &[f32], out: &mut Vec<u8>) {
     // The power of two that brings the largest to at most 6, by its exponent alone.
     let exponent = (largest(values) / 6.0)
@@ -134,8 +170,9 @@ mod tests {
             .collect();
         for (format, tolerance) in [
             (TensorFormat::IQ4NL, 0.12),
-            (TensorFormat::IQ4XS, 0.3),
-            (TensorFormat::MXFP4, 0.34),
+            (TensorFormat::IQ4XS, 0.13),
+            (TensorFormat::MXFP4, 0.2),
+            (TensorFormat::Q2K, 0.4),
         ] {
             let bytes = quantise(values.clone(), format).unwrap();
             assert_eq!(

@@ -11,7 +11,7 @@ use crate::gguf_writer::{self, Item, TensorData};
 use crate::quantise::quantise;
 
 /// The weight formats that the engine runs, by the names people use.
-pub const FORMATS: [(&str, TensorFormat); 16] = [
+pub const FORMATS: [(&str, TensorFormat); 15] = [
     ("Q4_0", TensorFormat::Q4_0),
     ("Q4_1", TensorFormat::Q4_1),
     ("Q5_0", TensorFormat::Q5_0),
@@ -23,7 +23,6 @@ pub const FORMATS: [(&str, TensorFormat); 16] = [
     ("F16", TensorFormat::F16),
     ("F32", TensorFormat::F32),
     ("Q2_K", TensorFormat::Q2K),
-    ("Q3_K", TensorFormat::Q3K),
     ("BF16", TensorFormat::BF16),
     ("IQ4_NL", TensorFormat::IQ4NL),
     ("IQ4_XS", TensorFormat::IQ4XS),
@@ -494,7 +493,7 @@ impl Tensors {
     /// Values of about `size` over the root of the inputs.
     fn matrix(&mut self, name: String, dims: &[usize], size: f32) -> Result<(), RandomModelError> {
         let scale = size / (dims[0] as f32).sqrt();
-        let count = dims.iter().product();
+        let count: usize = dims.iter().product();
         let values = (0..count).map(|_| self.random.next() * scale).collect();
         self.add(name, dims, values, self.format)
     }
@@ -506,7 +505,7 @@ impl Tensors {
         dims: &[usize],
         middle: f32,
     ) -> Result<(), RandomModelError> {
-        let count = dims.iter().product();
+        let count: usize = dims.iter().product();
         let values = (0..count)
             .map(|_| middle + 0.2 * self.random.next())
             .collect();

@@ -17,7 +17,7 @@ def unquantise(source, goal):
     from gguf.quants import dequantize
 
     reader = gguf.GGUFReader(source)
-    writer = gguf.GGUFWriter(goal, "llama")
+    writer = gguf.GGUFWriter(goal, reader.fields["general.architecture"].contents())
     for name, field in reader.fields.items():
         if name.startswith("GGUF.") or name in ("general.architecture", "general.file_type"):
             continue
