@@ -7,11 +7,13 @@
 //! - [`servable`]: whether the engine can serve a file
 //! - [`sampling`]: how tokens are drawn
 //! - [`catalogue`]: the model files that are known, and fetching them
+//! - [`pull`]: fetching any other
 
 pub mod catalogue;
 pub mod gguf;
 pub mod layout;
 pub mod prompt;
+pub mod pull;
 pub mod sampling;
 pub mod servable;
 pub mod tokenizer;
