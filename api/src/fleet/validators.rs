@@ -465,6 +465,7 @@ mod tests {
             queued_tokens: 70,
             max_concurrent: 4,
             tokens_per_second: Some(f64::MAX),
+            all_tokens_per_second: None,
             draining: false,
         }
     }

@@ -343,7 +343,7 @@ pub struct Network {
     sums: NetworkSums,
     /// Validators that are active on chain and announce themselves here; null while the chain is away.
     active_validators: Option<usize>,
-    /// Output tokens a second of all that announce a speed; null if none does.
+    /// Output tokens a second that validators say they made together in recent work; null if none does.
     capacity_tokens_per_second: Option<f64>,
 }
 
@@ -367,9 +367,10 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Network>> {
     };
     let speeds: Vec<f64> = announced
         .values()
+        // Anybody who registers may say anything.
         .filter_map(|a| {
-            a.tokens_per_second
-                .map(|speed| speed * f64::from(a.max_concurrent.max(1)))
+            a.all_tokens_per_second
+                .filter(|s| s.is_finite() && *s >= 0.0)
         })
         .collect();
     Ok(Json(Network {

@@ -7,6 +7,7 @@
 //! - [`memory`]: what an engine needs against what the machine has
 //! - [`logits`]: what is kept of a row of logits
 //! - [`decoder`]: the order of a model's layers, written on [`kernels`]
+//! - [`durations`]: how long requests wait for tokens
 //! - [`kernels`]: the arithmetic, one kernel profile, apart from the model code
 //!
 //! A position's logits are the same bits whether computed in decode, prefill or a teacher-forced
@@ -14,6 +15,7 @@
 
 mod config;
 pub mod decoder;
+pub mod durations;
 pub mod kernels;
 pub mod kv;
 pub mod logits;
@@ -27,6 +29,7 @@ mod worker;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
 
 use mythic_interface::sampler::Top4;
 use parking_lot::Mutex;
@@ -44,6 +47,7 @@ use shared::{Gate, Shared};
 use worker::{Job, Worker};
 
 pub use config::{EngineConfig, Lab};
+pub use durations::Durations;
 pub use kernels::InstructionSet;
 pub use request::{Checked, EngineError, Finish, GenerateRequest, Priority, Sampler, Step};
 
@@ -110,6 +114,12 @@ pub struct EngineStats {
     /// Moving averages over recent passes, all requests together.
     pub prefill_tokens_per_second: Option<f64>,
     pub decode_tokens_per_second: Option<f64>,
+    /// The same of one request.
+    pub stream_tokens_per_second: Option<f64>,
+    /// From a request to its first token, its wait included.
+    pub first_tokens: Durations,
+    /// From a request's token to its next.
+    pub next_tokens: Durations,
     pub weights_bytes: u64,
 }
 
@@ -191,7 +201,8 @@ impl Engine {
             gate: Gate::default(),
         });
         let (jobs, inbox) = std_mpsc::channel();
-        let worker = Worker::new(model, pool, formatter, shared.clone(), inbox);
+        let idle = Duration::from_secs(config.kv_idle_seconds.into());
+        let worker = Worker::new((model, pool), formatter, shared.clone(), inbox, idle);
         std::thread::Builder::new()
             .name("mythic-engine".into())
             .spawn(move || worker.run())
@@ -325,6 +336,9 @@ impl Engine {
             cancelled_total: counters.cancelled,
             prefill_tokens_per_second: counters.prefill_rate,
             decode_tokens_per_second: counters.decode_rate,
+            stream_tokens_per_second: counters.stream_rate,
+            first_tokens: counters.first_tokens,
+            next_tokens: counters.next_tokens,
             weights_bytes: facts.weights_bytes,
         }
     }

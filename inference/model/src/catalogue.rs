@@ -1,14 +1,15 @@
 //! Model files: a catalogue pinned by SHA-256, fetched once into the user's cache directory.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::StreamExt;
 use reqwest::redirect::Policy;
-use sha2::{Digest, Sha256};
 use tokio::process::Command;
+
+use crate::file_hash;
 
 /// A model file that is known by its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,17 +91,10 @@ pub fn cache_dir() -> Result<PathBuf, FetchError> {
         .ok_or(FetchError::NoCache)
 }
 
-/// SHA-256 of a file.
+/// SHA-256 of a file, which is read once for it, as long as it stays what it is.
 pub fn file_sha256(path: &Path) -> std::io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().into()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+    let directory = cache_dir().map(|models| models.with_file_name("hashes"));
+    file_hash::sha256(path, directory.ok().as_deref())
 }
 
 /// Whether the file is the entry's, byte for byte.

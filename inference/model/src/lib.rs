@@ -10,6 +10,7 @@
 //! - [`pull`]: fetching any other
 
 pub mod catalogue;
+mod file_hash;
 pub mod gguf;
 pub mod layout;
 pub mod prompt;

@@ -1,5 +1,6 @@
 //! The kernels with AVX2, and with the dot-product instructions of AVX-512 VNNI and AVX-VNNI on
-//! 256-bit registers. Equal to the definition bit for bit; a test compares them.
+//! 256-bit registers (for several rows on 512 bits: `zmm`). Equal to the definition bit for bit; a
+//! test compares them.
 //!
 //! A block of eight outputs is eight registers of integers, which stay where they are while the rows
 //! of a panel pass: four activations of a row are broadcast, multiplied with four weights of each
@@ -9,6 +10,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod pair;
+mod zmm;
 
 use std::arch::x86_64::*;
 
@@ -17,6 +19,7 @@ use super::formats::{Float, Format, Scales};
 use super::layout::{LANES, Lanes, block_bytes, factor_bytes, header_bytes, super_bytes};
 
 pub use pair::{in_pairs, pair_avx2};
+pub use zmm::pair_avx512_vnni;
 
 /// Sets of instructions that there are kernels for, and that this processor has.
 pub fn has_avx2() -> bool {
@@ -30,7 +33,10 @@ pub fn has_avx_vnni() -> bool {
 }
 
 pub fn has_avx512_vnni() -> bool {
-    has_avx2() && is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl")
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
 }
 
 /// What the integers of a block are multiplied with to give its sum.

@@ -6,7 +6,9 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mythic_engine::{Checked, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step};
+use mythic_engine::{
+    Checked, Durations, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step,
+};
 use mythic_interface::{hash, ix::RequestInference, sampler::Sampling};
 use mythic_model::prompt::{Message, PromptError};
 use mythic_node::serve::backend::{Backend, Steps};
@@ -138,6 +140,9 @@ impl Backend for Puppet {
             cancelled_total: 0,
             prefill_tokens_per_second: None,
             decode_tokens_per_second: None,
+            stream_tokens_per_second: None,
+            first_tokens: Durations::default(),
+            next_tokens: Durations::default(),
             weights_bytes: 0,
         }
     }
