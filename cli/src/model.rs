@@ -9,7 +9,7 @@ use mythic_interface::{
 };
 use mythic_model::catalogue::{self as model, Progress, file_sha256};
 use mythic_model::gguf::Gguf;
-use mythic_model::pull::{Fetched, PullError, Puller, Source};
+use mythic_model::pull::{Fetched, ModelSource, PullError, Puller};
 use mythic_model::servable;
 use std::path::{Path, PathBuf};
 
@@ -103,7 +103,7 @@ pub async fn fetch_with_progress() -> Result<PathBuf> {
 
 /// Any model's file: from the cache, or fetched with a progress bar.
 pub async fn pull_with_progress(
-    source: &Source,
+    source: &ModelSource,
     sha256: Option<&str>,
 ) -> Result<Fetched, PullError> {
     let puller = Puller::from_env()?;

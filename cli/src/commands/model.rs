@@ -17,7 +17,7 @@ use mythic_interface::{
     le::{Text, U32},
     state::{Config, MODEL_NAME_LEN, Model as ModelAccount, ModelStatus},
 };
-use mythic_model::pull::{Fetched, PullError, Puller, Source};
+use mythic_model::pull::{Fetched, ModelSource, PullError, Puller};
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -137,7 +137,7 @@ async fn pull(source: Option<&str>, sha256: Option<&str>, json: bool) -> Result<
     let (path, sha256) = match source {
         None => (fetch_with_progress().await?, None),
         Some(text) => {
-            let source = Source::parse(text).map_err(refused)?;
+            let source = ModelSource::parse(text).map_err(refused)?;
             let fetched = pull_with_progress(&source, sha256).await.map_err(refused)?;
             if let Err(error) = check(&fetched.path) {
                 note!("This build can't serve it: {error:#}");

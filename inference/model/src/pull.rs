@@ -16,7 +16,7 @@ const HUB: &str = "https://huggingface.co";
 
 /// Where a model file comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ModelSource {
     /// A file of a repository, `OWNER/REPO`, on the hub.
     Hub {
         repository: String,
@@ -70,7 +70,7 @@ fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-impl Source {
+impl ModelSource {
     /// Reads `hub:OWNER/REPO/FILE`, an address or a path.
     pub fn parse(text: &str) -> Result<Self, PullError> {
         let none = || PullError::Source(text.to_owned());
@@ -110,7 +110,7 @@ impl Source {
     }
 }
 
-impl std::fmt::Display for Source {
+impl std::fmt::Display for ModelSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Hub { repository, file } => write!(f, "hub:{repository}/{file}"),
@@ -164,7 +164,7 @@ impl Puller {
     /// that it has on record. A path's file stays where it is.
     pub async fn pull(
         &self,
-        source: &Source,
+        source: &ModelSource,
         sha256: Option<&str>,
         mut progress: impl FnMut(Progress),
     ) -> Result<Fetched, PullError> {
@@ -177,9 +177,9 @@ impl Puller {
             reason,
         };
         let (address, said) = match source {
-            Source::Path(path) => return found(source, path, wanted).await,
-            Source::Address(url) => (url.to_string(), Said::default()),
-            Source::Hub { repository, file } => {
+            ModelSource::Path(path) => return found(source, path, wanted).await,
+            ModelSource::Address(url) => (url.to_string(), Said::default()),
+            ModelSource::Hub { repository, file } => {
                 let hub = self.hub.trim_end_matches('/');
                 let address = format!("{hub}/{repository}/resolve/main/{file}");
                 progress(Progress::Trying {
@@ -292,7 +292,11 @@ async fn ask(address: &str) -> Result<Said, String> {
 }
 
 /// The file at a path, if its SHA-256 is the one that is wanted.
-async fn found(source: &Source, path: &Path, wanted: Option<String>) -> Result<Fetched, PullError> {
+async fn found(
+    source: &ModelSource,
+    path: &Path,
+    wanted: Option<String>,
+) -> Result<Fetched, PullError> {
     let io = |source| PullError::Io {
         path: path.to_owned(),
         source,
@@ -370,21 +374,24 @@ mod tests {
 
     #[test]
     fn sources_are_told_apart_and_none_leads_out_of_the_folder() {
-        let hub = Source::parse("hub:owner/repo-GGUF/sub/model.Q4_K_M.gguf").unwrap();
+        let hub = ModelSource::parse("hub:owner/repo-GGUF/sub/model.Q4_K_M.gguf").unwrap();
         assert_eq!(
             hub,
-            Source::Hub {
+            ModelSource::Hub {
                 repository: "owner/repo-GGUF".into(),
                 file: "sub/model.Q4_K_M.gguf".into()
             }
         );
         assert_eq!(hub.file_name(), "model.Q4_K_M.gguf");
-        let name = |text: &str| Source::parse(text).unwrap().file_name();
+        let name = |text: &str| ModelSource::parse(text).unwrap().file_name();
         assert_eq!(name("https://example.org/a/b.gguf?x=/../y"), "b.gguf");
         assert_eq!(name("https://example.org/weights"), "weights.gguf");
         assert_eq!(name("https://example.org/a/%2e%2e"), "model.gguf");
         assert_eq!(name("https://example.org"), "model.gguf");
-        assert!(matches!(Source::parse("./a/b.gguf"), Ok(Source::Path(_))));
+        assert!(matches!(
+            ModelSource::parse("./a/b.gguf"),
+            Ok(ModelSource::Path(_))
+        ));
         for bad in [
             "",
             "hub:owner/repo",
@@ -396,7 +403,7 @@ mod tests {
             "ftp://example.org/x",
             "https://",
         ] {
-            assert!(Source::parse(bad).is_err(), "{bad}");
+            assert!(ModelSource::parse(bad).is_err(), "{bad}");
         }
     }
 
@@ -404,7 +411,7 @@ mod tests {
     async fn a_hubs_file_is_fetched_once_checked_and_listed() {
         let dir = tempfile::tempdir().unwrap();
         let puller = puller(hub(ABC).await, dir.path());
-        let source = Source::parse("hub:owner/repo/m.gguf").unwrap();
+        let source = ModelSource::parse("hub:owner/repo/m.gguf").unwrap();
         let first = puller.pull(&source, None, |_| ()).await.unwrap();
         assert_eq!(first.path, dir.path().join(ABC).join("m.gguf"));
         assert_eq!(std::fs::read(&first.path).unwrap(), b"abc");
@@ -419,7 +426,7 @@ mod tests {
     async fn another_file_than_was_promised_is_not_kept() {
         const OTHER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
         let dir = tempfile::tempdir().unwrap();
-        let source = Source::parse("hub:owner/repo/m.gguf").unwrap();
+        let source = ModelSource::parse("hub:owner/repo/m.gguf").unwrap();
         // The hub is wrong about its own file.
         let lying = puller(hub(OTHER).await, dir.path());
         let error = lying.pull(&source, None, |_| ()).await.unwrap_err();
@@ -437,7 +444,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let hub = hub(ABC).await;
         let puller = puller(hub.clone(), dir.path());
-        let source = Source::parse(&format!("{hub}/m.gguf")).unwrap();
+        let source = ModelSource::parse(&format!("{hub}/m.gguf")).unwrap();
         let error = puller.pull(&source, None, |_| ()).await.unwrap_err();
         assert!(error.to_string().contains("--sha256"), "{error}");
         let upper = ABC.to_ascii_uppercase();
@@ -445,7 +452,7 @@ mod tests {
         assert_eq!((fetched.sha256.as_str(), fetched.bytes), (ABC, 3));
         let error = puller.pull(&source, Some("abc"), |_| ()).await.unwrap_err();
         assert!(matches!(error, PullError::NotAHash(_)));
-        let missing = Source::parse("hub:owner/missing/m.gguf").unwrap();
+        let missing = ModelSource::parse("hub:owner/missing/m.gguf").unwrap();
         let error = puller.pull(&missing, None, |_| ()).await.unwrap_err();
         assert!(error.to_string().contains("404"), "{error}");
     }
@@ -456,11 +463,11 @@ mod tests {
         let path = dir.path().join("x.gguf");
         std::fs::write(&path, "abc").unwrap();
         let puller = puller(String::new(), &dir.path().join("models"));
-        let source = Source::parse(path.to_str().unwrap()).unwrap();
+        let source = ModelSource::parse(path.to_str().unwrap()).unwrap();
         let found = puller.pull(&source, Some(ABC), |_| ()).await.unwrap();
         assert_eq!((found.path, found.bytes), (path, 3));
         assert!(puller.fetched().unwrap().is_empty());
-        let gone = Source::parse("no-such-file.gguf").unwrap();
+        let gone = ModelSource::parse("no-such-file.gguf").unwrap();
         assert!(puller.pull(&gone, None, |_| ()).await.is_err());
     }
 }

@@ -109,7 +109,7 @@ impl Architecture {
             Self::Qwen2 => "Qwen 1.5 to 2.5",
             Self::Qwen3 => "Qwen 3",
             Self::SmolLm3 => "SmolLM3",
-            Self::Granite => "Granite 3 and 4, dense",
+            Self::Granite => "Granite 3, dense",
             Self::Olmo2 => "OLMo 2 and 3",
             Self::Gemma3 => "Gemma 3, text",
             Self::Phi3 => "Phi 3, 3.5 and 4, dense",
