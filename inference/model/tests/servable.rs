@@ -182,3 +182,30 @@ fn a_big_endian_file_is_named_as_one() {
     assert!(matches!(error, GgufError::BigEndian { .. }));
     assert!(error.to_string().contains("big-endian"), "{error}");
 }
+
+/// A file whose last tokens are these, of an ordinary type.
+fn ends_of(texts: &[&str]) -> Vec<u32> {
+    let bytes = mythic_model::tokenizer::byte_chars().map(String::from);
+    let tokens: Vec<String> = bytes
+        .into_iter()
+        .chain(texts.iter().map(|text| (*text).to_owned()))
+        .collect();
+    let kinds = vec![1; tokens.len()];
+    let changes = [
+        ("tokenizer.ggml.tokens", Some(Item::Texts(tokens))),
+        ("tokenizer.ggml.token_type", Some(Item::I32s(kinds))),
+        ("tokenizer.ggml.eos_token_id", None),
+    ];
+    let gguf = open(&file(&changed(metadata(), &changes), &[]));
+    let formatter = mythic_model::prompt::PromptFormatter::from_parsed(&gguf).expect("a formatter");
+    formatter.eos_ids().to_vec()
+}
+
+#[test]
+fn ends_are_found_whatever_their_type_and_where_messages_end_no_answer_does() {
+    assert_eq!(ends_of(&["a", "<|im_end|>", "<|end|>"]), [257, 258]);
+    assert_eq!(ends_of(&["<|end|>", "<|return|>", "b"]), [256, 257]);
+    // gpt-oss ends each of several messages of an answer so.
+    assert_eq!(ends_of(&["<|end|>", "<|return|>", "<|call|>"]), [257, 258]);
+    assert_eq!(ends_of(&["a", "<end_of_turn>", "</s>"]), [257, 258]);
+}
