@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    fleet::judges::Judges,
+    fleet::{judges::Judges, validators::capacity},
     http::{PathParam, Query},
     intake::judges::judges,
     store::index::{
@@ -365,19 +365,11 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Network>> {
         ),
         Err(_) => None,
     };
-    let speeds: Vec<f64> = announced
-        .values()
-        // Anybody who registers may say anything.
-        .filter_map(|a| {
-            a.all_tokens_per_second
-                .filter(|s| s.is_finite() && *s >= 0.0)
-        })
-        .collect();
     Ok(Json(Network {
         object: "network",
         sums,
         active_validators,
-        capacity_tokens_per_second: (!speeds.is_empty()).then(|| speeds.iter().sum()),
+        capacity_tokens_per_second: capacity(announced.values()),
     }))
 }
 

@@ -2,7 +2,7 @@
 //! Kernels take it as a process starts with; a thread inherits it from the one that starts it, and
 //! anything in the process that changed it there would change answers.
 
-use super::KernelsError;
+use super::error::KernelsError;
 
 /// x86's MXCSR without the flags of what happened: nearest, ties to even; subnormals are numbers; no exceptions.
 #[cfg(target_arch = "x86_64")]

@@ -48,8 +48,10 @@ macro_rules! for_all_vectors {
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
-        match $vectors {
-            Vectors::Plain => $body($($arg),*),
+        {
+            match $vectors {
+                Vectors::Plain => $body($($arg),*),
+            }
         }
     }};
 }
