@@ -297,7 +297,7 @@ fn write_the_reference() {
             exact: round(theirs(&python, &f32_model, windows, true)),
         }
     };
-    let of = |models: Vec<(&str, RandomModel)>| {
+    let of = |models: Vec<(&str, RandomModel)>| -> BTreeMap<String, Scores> {
         let each = models.into_iter().map(|(name, model)| {
             let path = write(dir.path(), name, &model);
             (name.to_owned(), scores(&path, &[window_of(&path)]))
