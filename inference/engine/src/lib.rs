@@ -6,18 +6,18 @@
 //! - [`kv`]: the memory of those pages
 //! - [`memory`]: what an engine needs against what the machine has
 //! - [`logits`]: what is kept of a row of logits
+//! - [`decoder`]: the order of a model's layers, written on [`kernels`]
 //! - [`durations`]: how long requests wait for tokens
-//! - [`llama`]: the llama architecture, written on [`kernels`]
 //! - [`kernels`]: the arithmetic, one kernel profile, apart from the model code
 //!
 //! A position's logits are the same bits whether computed in decode, prefill or a teacher-forced
 //! pass, in any chunk, batch or number of threads, on any instruction set that [`kernels`] knows.
 
 mod config;
+pub mod decoder;
 pub mod durations;
 pub mod kernels;
 pub mod kv;
-pub mod llama;
 pub mod logits;
 pub mod memory;
 pub mod pages;
@@ -37,8 +37,8 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use decoder::Model;
 use kv::Pool;
-use llama::Model;
 use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::servable::{self, Servable, ServableError};

@@ -12,9 +12,9 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::decoder::{Model, Pass, Row, Scratch, Span};
 use super::kernels::environment;
 use super::kv::Pool;
-use super::llama::{Model, Pass, Row, Scratch, Span};
 use super::logits::{Keep, Kept};
 use super::request::{Checked, EngineError, Finish, GenerateRequest, Sampler, Step};
 use super::scheduler::{Id, Share};

@@ -10,16 +10,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mythic_engine::Lab;
+use mythic_engine::decoder::{Model, Pass, Row, Scratch, Span};
 use mythic_engine::kernels::attention::SEGMENT;
 use mythic_engine::kernels::pack::Pack;
 use mythic_engine::kernels::{self, InstructionSet, Kernels};
 use mythic_engine::kv::Pool;
-use mythic_engine::llama::{Model, Pass, Row, Scratch, Span};
 use mythic_engine::logits::Keep;
 use mythic_engine::pages::{PAGE, PageId, pages_for};
-use mythic_lab::random_model::{FORMATS, RandomModel};
+use mythic_lab::random_model::{FORMATS, RandomModel, architectures};
 use mythic_model::catalogue::file_sha256;
-use mythic_model::gguf::Gguf;
+use mythic_model::gguf::{Gguf, TensorFormat};
+use mythic_model::layout::Architecture;
 use mythic_model::servable;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -145,6 +146,26 @@ fn so_are_those_of_every_weight_format_past_a_segment_of_attention() {
     }
 }
 
+#[test]
+fn so_are_those_of_every_architecture() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (seed, (name, model)) in (1..).zip(architectures(3)) {
+        let path = directory.path().join(format!("{name}.gguf"));
+        model.write(&path).expect("a model");
+        same_bits_however(&path, PAGE + 13, seed);
+    }
+}
+
+#[test]
+fn so_are_those_of_experts_in_four_bits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("experts.gguf");
+    RandomModel::of(Architecture::GptOss, TensorFormat::MXFP4, 5)
+        .write(&path)
+        .expect("a model");
+    same_bits_however(&path, SEGMENT + PAGE + 13, 5);
+}
+
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Golden {
     model_sha256: String,
@@ -155,6 +176,8 @@ struct Golden {
     logits_sha256: Vec<String>,
     /// Of a random model in each weight format, the same for its last position.
     formats: BTreeMap<String, String>,
+    /// Of one of each architecture.
+    architectures: BTreeMap<String, String>,
 }
 
 fn golden_path() -> PathBuf {
@@ -164,15 +187,18 @@ fn golden_path() -> PathBuf {
 fn golden() -> Golden {
     let path = common::model();
     let directory = tempfile::tempdir().expect("a directory");
-    let formats = FORMATS.iter().map(|(name, format)| {
+    let last = |(name, of): (&str, RandomModel)| {
         let path = directory.path().join(format!("{name}.gguf"));
-        RandomModel::new(*format, 7).write(&path).expect("a model");
+        of.write(&path).expect("a model");
         let (model, vocabulary) = model(&path, 0, InstructionSet::Auto);
-        let tokens = (0..20).map(|i| i * 13 % vocabulary).collect();
-        let found = logits(&model, &[tokens], 20, &mut StdRng::seed_from_u64(0));
-        ((*name).to_owned(), hex::encode(found[0][19]))
-    });
-    let formats = formats.collect();
+        // Beyond the windows of layers that have one.
+        let tokens = (0..PAGE as u32 + 8).map(|i| i * 13 % vocabulary).collect();
+        let found = logits(&model, &[tokens], 40, &mut StdRng::seed_from_u64(0));
+        (name.to_owned(), hex::encode(found[0][PAGE + 7]))
+    };
+    let formats = FORMATS.map(|(name, format)| (name, RandomModel::new(format, 7)));
+    let formats = formats.into_iter().map(last).collect();
+    let architectures = architectures(7).into_iter().map(last).collect();
     let (model, _) = model(&path, 0, InstructionSet::Auto);
     let tokens: Vec<u32> = (0..(SEGMENT + PAGE) as u32 + 9)
         .map(|i| 300 + i * 997 % 40_000)
@@ -185,6 +211,7 @@ fn golden() -> Golden {
         tokens,
         logits_sha256: found[0].iter().step_by(8).map(hex::encode).collect(),
         formats,
+        architectures,
     }
 }
 

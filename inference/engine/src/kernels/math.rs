@@ -1,4 +1,4 @@
-//! Norms, rotary embedding, activation and the functions under them, each in one fixed order of
+//! Norms, activation and the functions under them, each in one fixed order of
 //! operations, without the system's mathematical library. A multiply is fused with an add where
 //! `mul_add` says so and nowhere else, so any instruction set gives the same bits.
 
@@ -33,6 +33,8 @@ macro_rules! both_widths {
         }
     };
 }
+
+pub(super) use both_widths;
 
 both_widths!(
     /// `out = x / rms(x) × weight`, for each row of x; a row has as many values as `weight`.
@@ -94,29 +96,6 @@ both_widths!(
 fn add_body(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
-    }
-}
-
-/// Cosine and sine of each rotary pair at `position`.
-pub fn rope_angles(frequencies: &[f64], position: usize) -> Vec<(f32, f32)> {
-    frequencies
-        .iter()
-        .map(|f| {
-            let (sin, cos) = sin_cos(position as f64 * f);
-            (cos as f32, sin as f32)
-        })
-        .collect()
-}
-
-/// Rotates neighbouring pairs of each head: the order in which GGUF files of the llama
-/// architecture hold queries and keys. Values beyond the rotated ones stay.
-pub fn rope(heads: &mut [f32], head_dim: usize, angles: &[(f32, f32)]) {
-    for head in heads.chunks_exact_mut(head_dim) {
-        for (pair, (cos, sin)) in head.chunks_exact_mut(2).zip(angles) {
-            let (a, b) = (pair[0], pair[1]);
-            pair[0] = a * cos - b * sin;
-            pair[1] = a * sin + b * cos;
-        }
     }
 }
 

@@ -6,7 +6,9 @@
 //! - [`layout`] and [`pack`]: weights repacked for the kernels, and the file that keeps them
 //! - `weights`: tables and matrices of a model
 //! - `portable`, `x86`: the kernels; `instructions`: which of them a processor runs
-//! - [`math`]: norms, rotary embedding, activation
+//! - [`math`]: norms, activation
+//! - [`gates`]: the gates of feed-forward layers
+//! - [`rope`]: the rotary embedding
 //! - [`attention`]: attention over pages of keys and values
 //! - [`pool`]: the threads that compute
 //! - `environment`: the rounding that they compute with
@@ -20,12 +22,14 @@ mod encoding;
 pub(crate) mod environment;
 mod error;
 pub mod formats;
+pub mod gates;
 mod instructions;
 pub mod layout;
 pub mod math;
 pub mod pack;
 pub mod pool;
 mod portable;
+pub mod rope;
 mod weights;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -40,6 +44,7 @@ use encoding::encoded;
 use formats::Format;
 use instructions::Isa;
 use layout::{LANES, Lanes};
+use mythic_model::layout::Gate;
 use pool::ThreadPool;
 
 pub use encoding::Encoding;
@@ -394,11 +399,31 @@ impl Kernels {
         });
     }
 
-    /// `gate = silu(gate) × up`.
-    pub fn swiglu(&self, gate: &mut [f32], up: &[f32]) {
+    /// `gate = what the gate makes of it × up`.
+    pub fn gate(&self, kind: Gate, gate: &mut [f32], up: &[f32]) {
+        let wide = self.wide();
         self.chunks(gate, |at, gate| {
-            math::swiglu(self.wide(), gate, &up[at..at + gate.len()]);
+            let up = &up[at..at + gate.len()];
+            match kind {
+                Gate::Silu => math::swiglu(wide, gate, up),
+                Gate::Gelu => gates::geglu(wide, gate, up),
+                Gate::Clamped => gates::clamped(wide, gate, up),
+            }
         });
+    }
+
+    /// `x = x × by`.
+    pub fn scale(&self, x: &mut [f32], by: f32) {
+        if by != 1.0 {
+            self.chunks(x, |_, x| gates::scale(self.wide(), x, by));
+        }
+    }
+
+    /// Adds a bias to each row of x.
+    pub fn add_bias(&self, x: &mut [f32], bias: &[f32]) {
+        for row in x.chunks_exact_mut(bias.len()) {
+            math::add(self.wide(), row, bias);
+        }
     }
 
     /// `x = x + y`.

@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 use super::super::activations::{BLOCK, PANEL, Q8};
 use super::super::formats::{Format, Scales};
 use super::super::layout::{LANES, Lanes, block_bytes, factor_bytes, header_bytes, super_bytes};
-use super::{eight_halves, fetch, integers, scales};
+use super::{eight_halves, fetch, header_scales, integers, scales};
 
 /// Rows of a tile: two sums of each and a block's integers are 24 of 32 registers.
 const TILE: usize = 8;
@@ -18,6 +18,8 @@ struct Block {
     min: __m512,
     /// For each output the factors of the block's halves.
     factors: [__m512i; 2],
+    /// And their minimums, where halves have their own.
+    minimums: [__m512i; 2],
 }
 
 /// Sums of two groups with a row.
@@ -92,6 +94,7 @@ struct Half {
     scale: __m256,
     min: __m256,
     pairs: __m256i,
+    minimums: __m256i,
 }
 
 /// Block `i` of super-block `index` of a group.
@@ -104,7 +107,7 @@ unsafe fn half<F: Format>(group: &[u8], index: usize, i: usize) -> Half {
     // SAFETY: as the caller's; a super-block has these bytes.
     unsafe {
         let b = group.as_ptr().add(index * super_bytes::<F>());
-        let d = eight_halves(b);
+        let d = header_scales::<F>(b);
         let m = if F::MIN { eight_halves(b.add(16)) } else { d };
         let p = b.add(header_bytes::<F>() + i * block_bytes::<F>());
         // The same block of the next pair.
@@ -115,6 +118,7 @@ unsafe fn half<F: Format>(group: &[u8], index: usize, i: usize) -> Half {
             scale,
             min,
             pairs: factors.pairs,
+            minimums: factors.minimums,
         }
     }
 }
@@ -137,16 +141,19 @@ unsafe fn unpack<F: Format>(groups: [&[u8]; 2], index: usize, i: usize) -> Block
     for j in 0..8 {
         w[j] = both(a.w[j], b.w[j]);
     }
-    // The pairs hold one factor in their low and one in their high half.
-    let pairs = both(a.pairs, b.pairs);
+    // Pairs hold one factor in their low and one in their high half.
+    let apart = |pairs: __m512i| {
+        [
+            _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(pairs)),
+            _mm512_srai_epi32::<16>(pairs),
+        ]
+    };
     Block {
         w,
         scale: both_floats(a.scale, b.scale),
         min: both_floats(a.min, b.min),
-        factors: [
-            _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(pairs)),
-            _mm512_srai_epi32::<16>(pairs),
-        ],
+        factors: apart(both(a.pairs, b.pairs)),
+        minimums: apart(both(a.minimums, b.minimums)),
     }
 }
 
@@ -180,7 +187,7 @@ unsafe fn tile<F: Format, const T: usize>(block: &Block, y: *const Q8, sums: *mu
         let y = unsafe { &*y.add(t) };
         let [first, last] = halves[t];
         let integer = match F::SCALES {
-            Scales::Halves => _mm512_add_epi32(
+            Scales::Halves | Scales::Nibbles => _mm512_add_epi32(
                 _mm512_mullo_epi32(first, block.factors[0]),
                 _mm512_mullo_epi32(last, block.factors[1]),
             ),
@@ -192,12 +199,30 @@ unsafe fn tile<F: Format, const T: usize>(block: &Block, y: *const Q8, sums: *mu
             let place: *mut f32 = sums.add(t).cast();
             let mut s = _mm512_fmadd_ps(step, _mm512_cvtepi32_ps(integer), _mm512_load_ps(place));
             if F::MIN {
-                s = _mm512_fmadd_ps(block.min, _mm512_set1_ps(y.ds), s);
+                s = minimum::<F>(block, y, s);
             }
             _mm512_store_ps(place, s);
         }
     }
     T
+}
+
+/// The step of a minimum, for two groups and one row.
+#[inline]
+#[target_feature(enable = "avx2,avx512f")]
+fn minimum<F: Format>(block: &Block, y: &Q8, sum: __m512) -> __m512 {
+    match F::SCALES {
+        Scales::Nibbles => {
+            let of = |half: usize| {
+                let sum = _mm512_set1_epi32(i32::from(y.sums[half]));
+                _mm512_mullo_epi32(block.minimums[half], sum)
+            };
+            let integer = _mm512_cvtepi32_ps(_mm512_add_epi32(of(0), of(1)));
+            let step = _mm512_mul_ps(block.min, _mm512_set1_ps(y.d));
+            _mm512_fmadd_ps(step, integer, sum)
+        }
+        _ => _mm512_fmadd_ps(block.min, _mm512_set1_ps(y.ds), sum),
+    }
 }
 
 const _: () = assert!(size_of::<Both>() == 64 && LANES == 8);
