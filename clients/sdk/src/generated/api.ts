@@ -2594,13 +2594,14 @@ export type components = {
             deadline_slots: number;
             model: string;
             operator?: string | null;
+            /** @description Hash of the stop strings, 64 hex digits; zeroes without them. */
+            options_hash: string;
             prompt_hash: string;
             prompt_source: string;
             /** @description Hash of the network's rules, 64 hex digits. */
             rules_hash: string;
             /** @description 32 hex digits. */
             salt: string;
-            stop_hash: string;
             /** Format: int32 */
             temperature_milli: number;
             validator?: string | null;

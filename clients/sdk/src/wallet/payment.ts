@@ -61,7 +61,7 @@ async function requestInference(
     userSeed: userSeed(seed),
     temperatureMilli: terms.temperatureMilli,
     samplingProfile: SEEDED_TOP4,
-    stopHash: digest("stop_hash", terms.stopHash),
+    optionsHash: digest("options_hash", terms.optionsHash),
     promptSource: terms.promptSource,
     deadlineSlots: terms.deadlineSlots,
     rulesHash: digest("rules_hash", terms.rulesHash),
