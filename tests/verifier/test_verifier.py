@@ -259,6 +259,12 @@ class Verifier(unittest.TestCase):
             self.assertLess(abs(own - 2**32 * np.exp(-x / 65_536)), 8)
             last = own
 
+    def test_golden_choices_are_those_that_are_made_now(self):
+        import choices
+
+        kept = (Path(__file__).parent / "choices.json").read_text()
+        self.assertEqual(choices.text(), kept, "choices.py > choices.json writes them")
+
     def test_logits_are_those_of_the_engines_golden_file(self):
         path = os.environ.get("MYTHIC_MODEL")
         golden = Path(__file__).parents[2] / "inference/engine/tests/reference/logits.json"
