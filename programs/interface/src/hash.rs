@@ -22,6 +22,8 @@ pub mod domain {
     pub const SEED: &[u8] = b"mythic/seed/v1";
     /// A job's stop strings.
     pub const STOP: &[u8] = b"mythic/stop/v1";
+    /// A job's sampling options.
+    pub const OPTIONS: &[u8] = b"mythic/options/v1";
     /// The noise of one token at one position.
     pub const GUMBEL: &[u8] = b"mythic/gumbel/v1";
     /// A result's fingerprint.
@@ -220,6 +222,11 @@ pub fn stop_hash<S: AsRef<str>>(stops: &[S]) -> Hash {
         hasher.update(stop);
     }
     hasher.finalize().into()
+}
+
+/// Commits to a job's sampling options: their canonical bytes, under the prompt's salt, so that short ones can't be guessed.
+pub fn options_hash(salt: &[u8; 16], options: &[u8]) -> Hash {
+    sha256(&[domain::OPTIONS, salt, options])
 }
 
 /// The first four bytes of a digest: the uniform number that `gumbel_q16` takes.
