@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod choice;
+pub mod grammar;
 mod mask;
 mod options;
 mod tables;

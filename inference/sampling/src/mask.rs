@@ -27,7 +27,7 @@ impl Mask {
 
     pub fn allows(&self, id: u32) -> bool {
         let word = self.bits.get(id as usize / 32);
-        word.is_some_and(|word| word >> (id % 32) & 1 == 1)
+        word.is_some_and(|word| (word >> (id % 32)) & 1 == 1)
     }
 
     /// The words, the lowest id in the lowest bit.

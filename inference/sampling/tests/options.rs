@@ -14,7 +14,7 @@ fn options() -> impl Strategy<Value = Options> {
     );
     let bias = prop::collection::btree_map(any::<u32>(), -100_000i32..=100_000, 0..20);
     let stop = prop::collection::btree_set("[a-z☃]{1,20}", 0..=4);
-    let grammar = prop::option::of("[ -~☃]{1,200}");
+    let grammar = prop::option::of("start: \"[a-z☃]{0,100}\"");
     (numbers, bias, stop, grammar).prop_map(|(numbers, bias, stop, grammar)| Options {
         top_k: numbers.0,
         top_p_ppm: numbers.1,
@@ -158,7 +158,7 @@ fn the_longest_encoding_is_as_long_as_told() {
     let options = Options {
         logit_bias: (0..1_024).map(|id| (id, 1)).collect(),
         stop: ["a", "b", "c", "d"].map(|x| x.repeat(256)).to_vec(),
-        grammar: Some("x".repeat(65_536)),
+        grammar: Some(format!("{:65536}", "start: \"a\"")),
         ..Options::default()
     };
     let mut bytes = options.encode().unwrap();
