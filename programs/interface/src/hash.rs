@@ -206,7 +206,7 @@ pub fn fingerprint(leaf_root: &Hash, count: u32, terms_hash: &Hash, output_root:
     ])
 }
 
-/// Commits to the stop strings of a job, in the order given; all zero when there are none.
+/// Commits to the stop strings of a job of sampling profile 1, in the order given; all zero when there are none.
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
 pub fn stop_hash<S: AsRef<str>>(stops: &[S]) -> Hash {
     use sha2::Digest;
