@@ -145,7 +145,8 @@ mod tests {
     use super::*;
     use crate::{Engine, EngineConfig, GenerateRequest, Sampler, Step};
 
-    fn engine() -> Engine {
+    /// An engine, and where its file lies.
+    fn engine() -> (Engine, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("model.gguf");
         RandomModel::new(TensorFormat::Q8_0, 5)
@@ -156,7 +157,7 @@ mod tests {
             kv_bytes: 64 << 20,
             ..EngineConfig::default()
         };
-        Engine::load(&path, config).unwrap()
+        (Engine::load(&path, config).unwrap(), directory)
     }
 
     fn request(grammar: Option<&str>, max_tokens: u32) -> GenerateRequest {
@@ -188,7 +189,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn an_answer_whose_masks_are_late_holds_up_no_other_and_is_the_same() {
-        let engine = engine();
+        let (engine, _directory) = engine();
         let grammar = "start: \"yes\" | \"no\"\n";
         // Whoever makes the vocabulary is held: no mask can be made.
         let words = engine.facts.words.clone();
@@ -234,7 +235,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_grammar_that_cant_be_followed_ends_its_own_answer() {
-        let engine = engine();
+        let (engine, _directory) = engine();
         assert!(engine.check_grammar("start: \"a\"\n").await.is_ok());
         let nonsense = "start: <|nobody|>\n";
         assert!(engine.check_grammar(nonsense).await.is_err());

@@ -16,7 +16,11 @@ const SAMPLING: Sampling = Sampling {
     temperature_milli: 1_000,
 };
 
-fn engine() -> Engine {
+/// The model's end-of-sequence token.
+const END: u32 = 278;
+
+/// An engine, and where its file lies.
+fn engine() -> (Engine, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.gguf");
     RandomModel::new(TensorFormat::Q8_0, 5)
@@ -27,7 +31,15 @@ fn engine() -> Engine {
         kv_bytes: 64 << 20,
         ..EngineConfig::default()
     };
-    Engine::load(&path, config).unwrap()
+    (Engine::load(&path, config).unwrap(), directory)
+}
+
+/// Options of an answer that goes on to its last token.
+fn endless() -> Options {
+    Options {
+        logit_bias: vec![(END, -100_000)],
+        ..Options::default()
+    }
 }
 
 fn prompt() -> Vec<u32> {
@@ -76,7 +88,7 @@ async fn expected(engine: &Engine, options: &Options, output: &[u32], finish: Fi
 }
 
 fn all_options() -> Vec<Options> {
-    let neutral = Options::default();
+    let neutral = endless();
     vec![
         neutral.clone(),
         Options {
@@ -95,7 +107,10 @@ fn all_options() -> Vec<Options> {
             ..neutral.clone()
         },
         Options {
-            logit_bias: (0..40).map(|id| (id, 4_000)).collect(),
+            logit_bias: (0..40)
+                .map(|id| (id, 4_000))
+                .chain([(END, -100_000)])
+                .collect(),
             ..neutral.clone()
         },
         Options {
@@ -107,7 +122,7 @@ fn all_options() -> Vec<Options> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_by_options_is_what_a_checker_expects() {
-    let engine = engine();
+    let (engine, _directory) = engine();
     for options in all_options() {
         let steps = answer(&engine, &options).await;
         let finish = steps.last().and_then(|step| step.finish).unwrap();
@@ -122,7 +137,7 @@ async fn what_is_made_by_options_is_what_a_checker_expects() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_the_same_alone_and_beside_others() {
-    let engine = engine();
+    let (engine, _directory) = engine();
     let options = all_options();
     let mut alone = Vec::new();
     for options in &options {
@@ -134,8 +149,8 @@ async fn an_answer_is_the_same_alone_and_beside_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_ignored_its_options_is_told_from_an_honest_one() {
-    let engine = engine();
-    let free = answer(&engine, &Options::default()).await;
+    let (engine, _directory) = engine();
+    let free = answer(&engine, &endless()).await;
     let finish = free.last().and_then(|step| step.finish).unwrap();
     let output = ids(&free);
     for options in all_options().into_iter().skip(1) {
@@ -146,7 +161,7 @@ async fn an_answer_that_ignored_its_options_is_told_from_an_honest_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_an_altered_token_that_leaves_the_grammar_nothing_may_stand() {
-    let engine = engine();
+    let (engine, _directory) = engine();
     let options = all_options().pop().unwrap();
     let steps = answer(&engine, &options).await;
     let mut output = ids(&steps);
@@ -163,11 +178,14 @@ async fn behind_an_altered_token_that_leaves_the_grammar_nothing_may_stand() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_string_of_the_options_ends_the_answer_and_nothing_may_follow() {
-    let engine = engine();
-    let whole = answer(&engine, &Options::default()).await;
+    let (engine, _directory) = engine();
+    let whole = answer(&engine, &endless()).await;
     let text: String = whole.iter().map(|step| step.text.as_str()).collect();
     let middle: String = text.chars().skip(4).take(2).collect();
-    let options = Options::stopping(vec![middle.clone()]);
+    let options = Options {
+        stop: vec![middle],
+        ..endless()
+    };
     let steps = answer(&engine, &options).await;
     assert_eq!(steps.last().unwrap().finish, Some(Finish::Stopped));
     let output = ids(&steps);
