@@ -89,7 +89,7 @@ sim:
 
 bench: bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units
 
-# The engine against llama.cpp, which it installs from PyPI: ARGS="--model FILE --threads N".
+# The engine beside others, which it installs from PyPI and npm: ARGS="--model FILE --threads N --rounds N".
 bench-engine:
 	@scripts/setup.sh test
 	cargo bench --profile dev --locked --workspace --bench engine -- $(ARGS)

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    fleet::judges::Judges,
+    fleet::{judges::Judges, validators::capacity},
     http::{PathParam, Query},
     intake::judges::judges,
     store::index::{
@@ -343,7 +343,7 @@ pub struct Network {
     sums: NetworkSums,
     /// Validators that are active on chain and announce themselves here; null while the chain is away.
     active_validators: Option<usize>,
-    /// Output tokens a second of all that announce a speed; null if none does.
+    /// Output tokens a second that validators say they made together in recent work; null if none does.
     capacity_tokens_per_second: Option<f64>,
 }
 
@@ -365,18 +365,11 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Network>> {
         ),
         Err(_) => None,
     };
-    let speeds: Vec<f64> = announced
-        .values()
-        .filter_map(|a| {
-            a.tokens_per_second
-                .map(|speed| speed * f64::from(a.max_concurrent.max(1)))
-        })
-        .collect();
     Ok(Json(Network {
         object: "network",
         sums,
         active_validators,
-        capacity_tokens_per_second: (!speeds.is_empty()).then(|| speeds.iter().sum()),
+        capacity_tokens_per_second: capacity(announced.values()),
     }))
 }
 

@@ -16,6 +16,8 @@ pub struct EngineConfig {
     pub max_queued: usize,
     /// Most memory for keys and values, of running requests and of prefixes that are kept, in bytes.
     pub kv_bytes: u64,
+    /// After so many seconds memory of keys and values that no request uses goes back to the system; 0 = never.
+    pub kv_idle_seconds: u32,
     /// Rows of a forward pass. While a request decodes, prompts get a quarter of them.
     pub chunk: usize,
     /// Which instructions compute; the bits are the same with each.
@@ -40,6 +42,7 @@ impl Default for EngineConfig {
             max_sequences: 4,
             max_queued: 32,
             kv_bytes: 1 << 30,
+            kv_idle_seconds: 300,
             chunk: 128,
             instruction_set: InstructionSet::Auto,
             lab: Lab::default(),
@@ -61,6 +64,12 @@ impl EngineConfig {
         check("max_sequences", self.max_sequences as u64, 1, 256)?;
         check("max_queued", self.max_queued as u64, 0, 65_536)?;
         check("kv_bytes", self.kv_bytes, 1 << 20, 1 << 44)?;
+        check(
+            "kv_idle_seconds",
+            u64::from(self.kv_idle_seconds),
+            0,
+            31_536_000,
+        )?;
         check("chunk", self.chunk as u64, 1, 4_096)?;
         if let Some(bits) = self.lab.kv_bits {
             check("lab.kv_bits", u64::from(bits), 2, 8)?;

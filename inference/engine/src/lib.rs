@@ -7,17 +7,19 @@
 //! - [`memory`]: what an engine needs against what the machine has
 //! - [`logits`]: what is kept of a row of logits
 //! - `masks`, `full`: answers by options: masks beside the passes, the choice among all logits
-//! - [`llama`]: the llama architecture, written on [`kernels`]
+//! - [`decoder`]: the order of a model's layers, written on [`kernels`]
+//! - [`durations`]: how long requests wait for tokens
 //! - [`kernels`]: the arithmetic, one kernel profile, apart from the model code
 //!
 //! A position's logits are the same bits whether computed in decode, prefill or a teacher-forced
 //! pass, in any chunk, batch or number of threads, on any instruction set that [`kernels`] knows.
 
 mod config;
+pub mod decoder;
+pub mod durations;
 mod full;
 pub mod kernels;
 pub mod kv;
-pub mod llama;
 pub mod logits;
 mod masks;
 pub mod memory;
@@ -30,6 +32,7 @@ mod worker;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
 
 use mythic_interface::sampler::Top4;
 use parking_lot::Mutex;
@@ -37,9 +40,9 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use decoder::Model;
 use full::Replay;
 use kv::Pool;
-use llama::Model;
 use masks::{Masks, Words};
 use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
@@ -51,6 +54,7 @@ use shared::{Gate, Shared};
 use worker::{Job, Worker};
 
 pub use config::{EngineConfig, Lab};
+pub use durations::Durations;
 pub use kernels::InstructionSet;
 pub use request::{
     ByOptions, Checked, EngineError, Finish, GenerateRequest, Priority, Sampler, Step,
@@ -119,6 +123,12 @@ pub struct EngineStats {
     /// Moving averages over recent passes, all requests together.
     pub prefill_tokens_per_second: Option<f64>,
     pub decode_tokens_per_second: Option<f64>,
+    /// The same of one request.
+    pub stream_tokens_per_second: Option<f64>,
+    /// From a request to its first token, its wait included.
+    pub first_tokens: Durations,
+    /// From a request's token to its next.
+    pub next_tokens: Durations,
     pub weights_bytes: u64,
 }
 
@@ -225,7 +235,9 @@ impl Engine {
             gate: Gate::default(),
         });
         let (jobs, inbox) = std_mpsc::channel();
-        let worker = Worker::new(model, pool, formatter, shared.clone(), (inbox, masks));
+        let idle = Duration::from_secs(config.kv_idle_seconds.into());
+        let sources = (inbox, masks);
+        let worker = Worker::new((model, pool), formatter, shared.clone(), sources, idle);
         std::thread::Builder::new()
             .name("mythic-engine".into())
             .spawn(move || worker.run())
@@ -396,6 +408,9 @@ impl Engine {
             cancelled_total: counters.cancelled,
             prefill_tokens_per_second: counters.prefill_rate,
             decode_tokens_per_second: counters.decode_rate,
+            stream_tokens_per_second: counters.stream_rate,
+            first_tokens: counters.first_tokens,
+            next_tokens: counters.next_tokens,
             weights_bytes: facts.weights_bytes,
         }
     }

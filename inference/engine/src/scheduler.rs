@@ -351,6 +351,11 @@ impl Scheduler {
         &self.pages
     }
 
+    /// As [`Pages::sweep`].
+    pub fn sweep(&mut self, turns: u64) -> Vec<PageId> {
+        self.pages.sweep(turns)
+    }
+
     pub fn totals(&self) -> Totals {
         self.totals
     }

@@ -2,6 +2,7 @@
 
 use parking_lot::{Condvar, Mutex};
 
+use super::durations::Durations;
 use super::scheduler::Scheduler;
 
 /// What the worker counts and measures.
@@ -11,6 +12,12 @@ pub struct Counters {
     pub cancelled: u64,
     pub prefill_rate: Option<f64>,
     pub decode_rate: Option<f64>,
+    /// Of one request.
+    pub stream_rate: Option<f64>,
+    /// From a request to its first token.
+    pub first_tokens: Durations,
+    /// From a request's token to its next.
+    pub next_tokens: Durations,
 }
 
 /// What worker and handles share.

@@ -12,9 +12,10 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::decoder::{Model, Pass, Row, Scratch, Span};
 use super::full::{Full, Replay};
+use super::kernels::environment;
 use super::kv::Pool;
-use super::llama::{Model, Pass, Row, Scratch, Span};
 use super::logits::{Keep, Kept};
 use super::masks::{Made, Masks};
 use super::request::{Checked, EngineError, GenerateRequest, Sampler, Step};
@@ -25,6 +26,10 @@ use mythic_sampling::Ending;
 
 /// Weight of the newest pass in the measured rates.
 const RATE_WEIGHT: f64 = 0.2;
+
+/// Turns after which memory that nobody used goes back. They are counted at their ends, so that the
+/// first may have been a moment: as many less one make the time that is set.
+const TURNS: u32 = 5;
 
 enum Chooser {
     Verified(Sampling),
@@ -44,6 +49,8 @@ enum Kind {
         logprobs: bool,
         steps: mpsc::Sender<Result<Step, EngineError>>,
         cancel: CancellationToken,
+        /// When it was asked, or made its last token.
+        since: Instant,
     },
     Check {
         claimed: Vec<[u32; 4]>,
@@ -94,6 +101,7 @@ impl Job {
                 logprobs: request.logprobs,
                 steps,
                 cancel,
+                since: Instant::now(),
             },
         }
     }
@@ -157,6 +165,19 @@ impl Job {
                 log_sum_exp: true,
             },
         }
+    }
+
+    /// How long a generation waited for the token that it has just made, and whether it was its first; of a row that made none nothing.
+    fn waited(&mut self, next: &Result<Next, EngineError>) -> Option<(bool, Duration)> {
+        let Kind::Generate { made, since, .. } = &mut self.kind else {
+            return None;
+        };
+        if !matches!(next, Ok(Next::Token(_) | Next::Done)) {
+            return None;
+        }
+        let now = Instant::now();
+        let before = std::mem::replace(since, now);
+        Some((*made == 1, now - before))
     }
 
     /// Takes the logits of its next wanted position.
@@ -354,17 +375,26 @@ pub(crate) struct Worker {
     owners: Vec<Id>,
     /// What became of the jobs in the pass.
     outcomes: Vec<(Id, Result<Next, EngineError>)>,
+    /// How long those that made tokens waited for them, and which were first.
+    waits: Vec<(bool, Duration)>,
+    /// The length of a turn, if memory goes back, and when the last ended.
+    turn: Option<Duration>,
+    swept: Instant,
 }
 
 impl Worker {
+    /// `idle` is how long memory may be of no use before it goes back; zero is for ever.
     pub(crate) fn new(
-        model: Model,
-        pool: Pool,
+        (model, pool): (Model, Pool),
         formatter: Arc<PromptFormatter>,
         shared: Arc<Shared>,
         (inbox, masks): (std_mpsc::Receiver<Job>, Masks),
+        idle: Duration,
     ) -> Self {
         Self {
+            waits: Vec::new(),
+            turn: (!idle.is_zero()).then(|| idle / (TURNS - 1)),
+            swept: Instant::now(),
             model,
             pool,
             formatter,
@@ -382,13 +412,19 @@ impl Worker {
 
     /// Until every handle is gone and every request is done. Sleeps while there are none.
     pub(crate) fn run(mut self) {
+        if let Err(error) = environment::check() {
+            // Its requests end with it, as those of an engine that has stopped.
+            tracing::error!(%error, "the engine's thread cannot compute");
+            return;
+        }
         loop {
             if self.jobs.is_empty() {
-                match self.inbox.recv() {
-                    Ok(job) => self.jobs.insert(job.id, job),
-                    Err(_) => return,
+                match self.next_job() {
+                    Some(job) => self.jobs.insert(job.id, job),
+                    None => return,
                 };
             }
+            self.give_back();
             self.shared.gate.pass();
             self.guide();
             self.prepare();
@@ -415,10 +451,37 @@ impl Worker {
         // It may be gone by now.
         if let Some(job) = self.jobs.get_mut(&id) {
             let outcome = job.guided(made, &self.formatter, &self.masks);
+            self.waits.extend(job.waited(&outcome));
             self.outcomes.push((id, outcome));
             self.plan.clear();
             self.settle();
         }
+    }
+
+    /// Waits for a request, and sees to it that memory goes back meanwhile. `None` once every handle is gone.
+    fn next_job(&mut self) -> Option<Job> {
+        loop {
+            self.give_back();
+            let spare = self.shared.scheduler.lock().pages().spare();
+            let Some(turn) = self.turn.filter(|_| spare) else {
+                return self.inbox.recv().ok();
+            };
+            match self.inbox.recv_timeout(turn) {
+                Ok(job) => return Some(job),
+                Err(std_mpsc::RecvTimeoutError::Timeout) => {}
+                Err(std_mpsc::RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Gives memory of keys and values that nobody used for a while back to the system, once a turn.
+    fn give_back(&mut self) {
+        if self.turn.is_none_or(|turn| self.swept.elapsed() < turn) {
+            return;
+        }
+        self.swept = Instant::now();
+        let mut pages = self.shared.scheduler.lock().sweep(TURNS.into());
+        self.pool.release(&mut pages);
     }
 
     /// Drops what nobody waits for, and lays out the next pass.
@@ -472,6 +535,7 @@ impl Worker {
         let began = Instant::now();
         let (owners, outcomes, jobs) = (&self.owners, &mut self.outcomes, &mut self.jobs);
         let (formatter, masks) = (&self.formatter, &self.masks);
+        let waits = &mut self.waits;
         let take = |row: usize, kept: Result<Kept, RowError>, logits: &[f32]| {
             let id = owners[row];
             let over = outcomes
@@ -481,7 +545,11 @@ impl Worker {
                 return;
             };
             let outcome = match kept {
-                Ok(kept) => job.take(&kept, logits, formatter, masks),
+                Ok(kept) => {
+                    let next = job.take(&kept, logits, formatter, masks);
+                    waits.extend(job.waited(&next));
+                    next
+                }
                 Err(error) => Err(EngineError::Numbers(error.to_string())),
             };
             outcomes.push((id, outcome));
@@ -520,18 +588,28 @@ impl Worker {
                 }
             }
         }
-        self.shared.counters.lock().output_tokens += tokens;
+        let mut counters = self.shared.counters.lock();
+        counters.output_tokens += tokens;
+        for (first, waited) in self.waits.drain(..) {
+            match first {
+                true => counters.first_tokens.add(waited),
+                false => counters.next_tokens.add(waited),
+            }
+        }
     }
 
     fn measure(&self, took: Duration) {
         let rows = self.pass.rows.len();
         let rate = rows as f64 / took.as_secs_f64().max(1e-9);
         let mut counters = self.shared.counters.lock();
-        let average = if rows == self.pass.spans.len() {
-            &mut counters.decode_rate
-        } else {
-            &mut counters.prefill_rate
+        let follow = |average: &mut Option<f64>, rate: f64| {
+            *average = Some(average.map_or(rate, |a| a + RATE_WEIGHT * (rate - a)));
         };
-        *average = Some(average.map_or(rate, |a| a + RATE_WEIGHT * (rate - a)));
+        if rows == self.pass.spans.len() {
+            follow(&mut counters.decode_rate, rate);
+            follow(&mut counters.stream_rate, rate / rows as f64);
+        } else {
+            follow(&mut counters.prefill_rate, rate);
+        }
     }
 }

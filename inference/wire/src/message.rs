@@ -122,8 +122,11 @@ pub struct Announcement {
     pub queued_tokens: u64,
     /// Jobs it runs at once.
     pub max_concurrent: u32,
-    /// Decoded tokens a second of one job, over the last minute of work; `None` before the first.
+    /// Decoded tokens a second of one job, over recent work; `None` before the first.
     pub tokens_per_second: Option<f64>,
+    /// Decoded tokens a second of all its jobs together, over recent work; `None` before the first.
+    #[serde(default)]
+    pub all_tokens_per_second: Option<f64>,
     /// True when it takes no new jobs (it is stopping).
     pub draining: bool,
 }

@@ -485,6 +485,11 @@ export type components = {
         };
         /** @description `PUT /v1/nodes/:validator` (`:validator` = base58 authority), signed by the validator's operator, every 10 s. */
         Announcement: {
+            /**
+             * Format: double
+             * @description Decoded tokens a second of all its jobs together, over recent work; `None` before the first.
+             */
+            all_tokens_per_second?: number | null;
             /** @description True when it takes no new jobs (it is stopping). */
             draining: boolean;
             /** @description Public URL of the node. */
@@ -513,7 +518,7 @@ export type components = {
             running: number;
             /**
              * Format: double
-             * @description Decoded tokens a second of one job, over the last minute of work; `None` before the first.
+             * @description Decoded tokens a second of one job, over recent work; `None` before the first.
              */
             tokens_per_second?: number | null;
             /** @description Base58 authority of the validator. */
@@ -1640,7 +1645,7 @@ export type components = {
             active_validators?: number | null;
             /**
              * Format: double
-             * @description Output tokens a second of all that announce a speed; null if none does.
+             * @description Output tokens a second that validators say they made together in recent work; null if none does.
              */
             capacity_tokens_per_second?: number | null;
             /** @description `network`. */

@@ -419,7 +419,7 @@ export const FINISH_REASON: Readonly<Record<number, string>> = {
 /** Values of `KernelProfile`. */
 export const KERNEL_PROFILE: Readonly<Record<number, string>> = {
   1: "cpuCandle",
-  2: "cpuWA8",
+  3: "cpuWA8",
 };
 
 /** Values of `SamplingProfile`. */

@@ -53,7 +53,7 @@ const MODEL: ModelArgs = {
   updatedSlot: 1n,
   retiredSlot: 0n,
   spec: {
-    weightsHash: new Uint8Array(32), tokenizerHash: new Uint8Array(32), chatTemplateHash: new Uint8Array(32), quantisation: 3, kernelProfile: 2,
+    weightsHash: new Uint8Array(32), tokenizerHash: new Uint8Array(32), chatTemplateHash: new Uint8Array(32), quantisation: 3, kernelProfile: 3,
     contextLength: 2_048, maxJobTokens: 4_096, errorPpm: 0, missPpm: 0, commitSlots: 100, minVramMib: 0, eosCount: 1,
     eosIds: [EOS, 0, 0, 0, 0, 0, 0, 0],
   },

@@ -65,7 +65,7 @@ async fn answer(engine: &Engine, command: Command) -> anyhow::Result<Value> {
                 "version": concat!("mythic-engine ", env!("CARGO_PKG_VERSION")),
             })
         }
-        // These are llama.cpp's.
+        // These are the others'.
         Command::Settings { .. } => json!({}),
         Command::Prefill { prompt } => {
             let tokens = prompt.len();

@@ -1,8 +1,8 @@
 //! How weights lie in the pack: eight outputs side by side, so that the lanes of a register are
 //! outputs and every output keeps its own order of sums.
 //!
-//! A group of eight outputs is a run of super-blocks. A super-block is its scales (eight f16), its
-//! minimums (eight f16, if the format has any), and its blocks. A block is its factors (16 bytes, if
+//! A group of eight outputs is a run of super-blocks. A super-block is its scales (eight of 16 bits), its
+//! minimums (eight f16, if the format has any), and its blocks. A block is its factors (8 or 16 bytes, if
 //! any) and its integers: register j of eight holds the values 4j..4j+4 of each output. Nibbles of
 //! the registers j and j + 4 share 32 bytes; fifth bits take one bit each of 32 bytes, sixth bits two
 //! of 64. Floats lie value by value, eight outputs each.
@@ -11,7 +11,7 @@ use super::activations::BLOCK;
 use super::formats::{Block, Format, Scales};
 
 /// Outputs of a group.
-pub const LANES: usize = 8;
+pub use mythic_model::layout::LANES;
 
 /// One value of each output of a group, aligned as a register is stored fastest.
 #[repr(C, align(32))]
@@ -27,7 +27,8 @@ pub const fn header_bytes<F: Format>() -> usize {
 pub const fn factor_bytes<F: Format>() -> usize {
     match F::SCALES {
         Scales::Own => 0,
-        Scales::Multiples | Scales::Halves => 16,
+        Scales::Signed => LANES,
+        Scales::Multiples | Scales::Halves | Scales::Nibbles => 2 * LANES,
     }
 }
 
@@ -41,10 +42,11 @@ pub const fn super_bytes<F: Format>() -> usize {
     header_bytes::<F>() + F::BLOCKS * block_bytes::<F>()
 }
 
-/// Where the factors of an output lie: scales and minimums apart, or halves in pairs.
+/// Where the factors of an output lie: scales and minimums apart, or halves in pairs, or one alone.
 const fn factor_places<F: Format>(output: usize) -> [usize; 2] {
     match F::SCALES {
-        Scales::Halves => [2 * output, 2 * output + 1],
+        Scales::Halves | Scales::Nibbles => [2 * output, 2 * output + 1],
+        Scales::Signed => [output; 2],
         Scales::Own | Scales::Multiples => [output, LANES + output],
     }
 }

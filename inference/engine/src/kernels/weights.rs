@@ -29,6 +29,21 @@ impl Table {
         Ok(out)
     }
 
+    /// Some of the values of a tensor, as f32: those of its first extent that follow each other, counted
+    /// through all of it.
+    pub fn load_values(
+        gguf: &Gguf,
+        name: &str,
+        dims: &[usize],
+        range: Range<usize>,
+    ) -> Result<Vec<f32>, GgufError> {
+        let mapped = gguf.mapped(name, dims)?;
+        let mut row = vec![0.0; dims[0]];
+        let (index, first) = (range.start / row.len(), range.start % row.len());
+        Self::new(mapped, dims[1..].iter().product()).row(index, &mut row);
+        Ok(row[first..first + range.len()].to_vec())
+    }
+
     fn new((data, format): (Mapped, TensorFormat), rows: usize) -> Self {
         Self {
             row_bytes: data.bytes().len() / rows,
@@ -62,15 +77,33 @@ impl Matrix {
         cols: usize,
         rows: usize,
     ) -> Result<Self, GgufError> {
-        let (_, format) = gguf.mapped(name, &[cols, rows])?;
-        let encoding = Encoding::from(format);
+        Self::load_part(gguf, pack, name, &[cols, rows], 0..rows)
+    }
+
+    /// Some outputs of a tensor that holds several matrices one after another; they are whole groups, but
+    /// for the tensor's last.
+    pub fn load_part(
+        gguf: &Gguf,
+        pack: &Arc<Pack>,
+        name: &str,
+        dims: &[usize],
+        outputs: Range<usize>,
+    ) -> Result<Self, GgufError> {
+        let (_, format) = gguf.mapped(name, dims)?;
+        let (encoding, cols) = (Encoding::from(format), dims[0]);
+        let all: usize = dims[1..].iter().product();
+        let whole = |n: usize| n.is_multiple_of(LANES) || n == all;
+        assert!(whole(outputs.start) && whole(outputs.end), "whole groups");
+        let group_bytes = encoding.group_bytes(cols);
+        let groups = outputs.start / LANES..outputs.end.div_ceil(LANES);
+        let packed = pack
+            .get(name)
+            .ok_or_else(|| GgufError::MissingTensor(name.into()))?;
         Ok(Self {
-            data: pack
-                .get(name)
-                .ok_or_else(|| GgufError::MissingTensor(name.into()))?,
-            group_bytes: encoding.group_bytes(cols),
+            data: packed.part(groups.start * group_bytes..groups.end * group_bytes),
+            group_bytes,
             encoding,
-            rows,
+            rows: outputs.len(),
             cols,
         })
     }

@@ -348,6 +348,14 @@ impl Simulation {
         }
     }
 
+    /// What goes back is nobody's.
+    fn sweep(&mut self) {
+        for page in self.s.sweep(2) {
+            let held = |other: &Sequence| other.pages().contains(&page);
+            assert!(!self.s.running.iter().any(held), "{page:?} is held");
+        }
+    }
+
     fn go_on(&mut self, pass: &[Share]) {
         self.s.advance(pass);
         for share in pass {
@@ -395,11 +403,20 @@ fn simulate(seed: u64, passes: u64) {
         if simulation.rng.below(20) == 0 && !simulation.known.is_empty() {
             simulation.cancel_one();
         }
+        if simulation.rng.below(40) == 0 {
+            simulation.sweep();
+        }
         simulation.s.plan(&mut pass);
         simulation.check(&pass);
         simulation.go_on(&pass);
         simulation.audit();
     }
+    for _ in 0..3 {
+        simulation.sweep();
+    }
+    assert_eq!(simulation.s.pages().idle(), 0);
+    assert!(!simulation.s.pages().spare(), "all memory went back");
+    simulation.audit();
     let Simulation {
         s,
         submitted,

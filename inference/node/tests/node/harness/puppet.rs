@@ -7,7 +7,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use mythic_engine::{
-    ByOptions, Checked, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step,
+    ByOptions, Checked, Durations, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step,
 };
 use mythic_interface::{hash, ix::RequestInference, sampler::Sampling};
 use mythic_model::prompt::{Message, PromptError};
@@ -150,6 +150,9 @@ impl Backend for Puppet {
             cancelled_total: 0,
             prefill_tokens_per_second: None,
             decode_tokens_per_second: None,
+            stream_tokens_per_second: None,
+            first_tokens: Durations::default(),
+            next_tokens: Durations::default(),
             weights_bytes: 0,
         }
     }
