@@ -137,27 +137,20 @@ fn make(words: &Words, task: Task) -> Result<(Box<Guide>, Mask), GuideError> {
 
 #[cfg(test)]
 mod tests {
-    use mythic_lab::random_model::RandomModel;
-    use mythic_model::gguf::TensorFormat;
+    use mythic_model::catalogue;
     use mythic_sampling::Options;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::{Engine, EngineConfig, GenerateRequest, Sampler, Step};
 
-    /// An engine, and where its file lies.
-    fn engine() -> (Engine, tempfile::TempDir) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("model.gguf");
-        RandomModel::new(TensorFormat::Q8_0, 5)
-            .write(&path)
-            .unwrap();
+    async fn engine() -> Engine {
+        let path = catalogue::fetch(|_| ()).await.unwrap();
         let config = EngineConfig {
-            threads: 1,
             kv_bytes: 64 << 20,
             ..EngineConfig::default()
         };
-        (Engine::load(&path, config).unwrap(), directory)
+        Engine::load(path, config).unwrap()
     }
 
     fn request(grammar: Option<&str>, max_tokens: u32) -> GenerateRequest {
@@ -189,7 +182,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn an_answer_whose_masks_are_late_holds_up_no_other_and_is_the_same() {
-        let (engine, _directory) = engine();
+        let engine = engine().await;
         let grammar = "start: \"yes\" | \"no\"\n";
         // Whoever makes the vocabulary is held: no mask can be made.
         let words = engine.facts.words.clone();
@@ -207,9 +200,9 @@ mod tests {
         let mut late = engine
             .generate(request(Some(grammar), 8), cancel.clone())
             .unwrap();
-        // A dozen answers come to their ends meanwhile, each with all of its tokens.
-        for _ in 0..12 {
-            let steps = all(&engine, request(None, 16)).await;
+        // Others' answers come to their ends meanwhile, each with all of its tokens.
+        for _ in 0..6 {
+            let steps = all(&engine, request(None, 8)).await;
             assert!(steps.last().is_some_and(|step| step.finish.is_some()));
         }
         assert!(late.try_recv().is_err(), "it waits for its first mask");
@@ -235,7 +228,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_grammar_that_cant_be_followed_ends_its_own_answer() {
-        let (engine, _directory) = engine();
+        let engine = engine().await;
         assert!(engine.check_grammar("start: \"a\"\n").await.is_ok());
         let nonsense = "start: <|nobody|>\n";
         assert!(engine.check_grammar(nonsense).await.is_err());

@@ -240,8 +240,8 @@ impl Work {
     }
 
     /// Whether these are the prompt, salt and stop strings or options that were hashed, and options that this model can follow.
-    pub fn check_prompt(&self, asked: &Asked<'_>, vocabulary: usize) -> Result<(), Decline> {
-        let Asked {
+    pub fn check_prompt(&self, asked: &Brought<'_>, vocabulary: usize) -> Result<(), Decline> {
+        let Brought {
             ids,
             salt,
             stop,
@@ -290,7 +290,7 @@ impl Work {
 
 /// What a job's terms hash, as somebody brings it.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct Brought<'a> {
     pub ids: &'a [u32],
     pub salt: &'a [u8; 16],
     pub stop: &'a [String],
@@ -298,7 +298,7 @@ pub struct Asked<'a> {
     pub options: Option<&'a [u8]>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Brought<'a> {
     /// What a request brings.
     pub fn of(request: &'a InferenceRequest, salt: &'a [u8; 16]) -> Self {
         Self {
@@ -417,7 +417,7 @@ pub fn check_request(
             model.vocab_size
         )));
     }
-    work.check_prompt(&Asked::of(request, &salt), model.vocab_size)?;
+    work.check_prompt(&Brought::of(request, &salt), model.vocab_size)?;
     Ok(work)
 }
 

@@ -170,7 +170,7 @@ async fn attach(
         .ok_or_else(|| Decline::Invalid("salt: expected 32 hex digits".into()))?;
     let model = jobs.model(&parsed.model);
     let vocabulary = model.map_or(0, |model| model.backend.vocab_size());
-    work.check_prompt(&admit::Asked::of(request, &salt), vocabulary)?;
+    work.check_prompt(&admit::Brought::of(request, &salt), vocabulary)?;
     let attach = Msg::Attach {
         transaction: Box::new(co_sign(jobs, parsed)),
         work: Box::new(work),

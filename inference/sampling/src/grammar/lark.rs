@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Budget, Fault, REPETITIONS, pattern, schema};
+use super::budget::{Budget, Fault, REPETITIONS};
+use super::{pattern, schema};
 
 /// Most tokens of a text.
 const TOKENS: usize = 16_384;
@@ -211,8 +212,7 @@ impl<'t> Scanner<'t, '_> {
 
     fn special(&mut self) -> Result<Token, Fault> {
         // By number, a token would be one of this model alone, and a range of them a mask of its own making.
-        let name =
-            |b: &u8| !matches!(b, b'<' | b'>' | b'[' | b']' | b'"' | b'\\' | 0..=b' ' | 0x7f..=0xff);
+        let name = |b: &u8| !matches!(b, b'<' | b'>' | b'[' | b']' | b'"' | b'\\' | 0..=b' ' | 0x7f..=0xff);
         let length = self.rest().bytes().skip(1).take_while(name).count();
         if length == 0 || self.rest().as_bytes().get(length + 1) != Some(&b'>') {
             return self.fault("a token without a name");

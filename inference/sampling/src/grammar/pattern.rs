@@ -3,7 +3,7 @@
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
-use super::{Budget, Fault, REPETITIONS};
+use super::budget::{Budget, Fault, REPETITIONS};
 
 /// How deep groups may nest.
 const DEPTH: u32 = 32;

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Budget, Fault, pattern};
+use super::budget::{Budget, Fault};
+use super::pattern;
 
 /// How deep values may nest.
 const DEPTH: usize = 32;

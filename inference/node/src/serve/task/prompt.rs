@@ -44,7 +44,7 @@ impl JobTask {
         let work = self.work.as_ref().ok_or("the terms are not known")?;
         let salt = wire::parse_salt(&body.salt).ok_or("its salt is not 32 hex digits")?;
         let vocabulary = self.model.backend.vocab_size();
-        let asked = admit::Asked {
+        let asked = admit::Brought {
             ids: &body.prompt_ids,
             salt: &salt,
             stop: &body.stop,
