@@ -95,14 +95,14 @@ impl Vocabulary {
     }
 }
 
-/// The library's limits, which belong to the profile as our own do.
+/// The library's limits, which belong to the profile as our own do. A state of a lexer takes up to two kilobytes: these are 64 MiB.
 fn limits() -> ParserLimits {
     ParserLimits {
         max_items_in_row: 2_000,
         initial_lexer_fuel: 1_000_000,
         step_lexer_fuel: 200_000,
         step_max_items: 50_000,
-        max_lexer_states: 250_000,
+        max_lexer_states: 32_768,
         max_grammar_size: 500_000,
         precompute_large_lexemes: true,
         verbose_errors: false,
