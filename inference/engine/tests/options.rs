@@ -101,9 +101,9 @@ fn all_options() -> Vec<Options> {
             ..neutral.clone()
         },
         Options {
-            presence_milli: 1_500,
-            frequency_milli: 700,
-            repetition_milli: 1_300,
+            presence_milli: -2_000,
+            frequency_milli: -2_000,
+            repetition_milli: 500,
             ..neutral.clone()
         },
         Options {
