@@ -1,7 +1,7 @@
 //! Masks, made beside the passes: threads of their own follow each answer through its grammar, so that no grammar holds up a
 //! request without one. A row whose mask is late waits for it, and nothing but its own answer waits with it.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -84,10 +84,7 @@ impl Masks {
 
     /// A mask that was made, if one is there.
     pub(crate) fn take(&self) -> Option<Made> {
-        match self.made.try_recv() {
-            Ok(made) => Some(made),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.made.try_recv().ok()
     }
 
     /// Waits a moment for one.
