@@ -8,7 +8,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use llguidance::api::{ParserLimits, TopLevelGrammar};
+use llguidance::api::{GrammarInit, ParserLimits, TopLevelGrammar};
 use llguidance::{ParserFactory, TokenParser, panic_utils};
 use mythic_model::tokenizer::Tokenizer;
 use toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
@@ -19,6 +19,8 @@ use crate::mask::Mask;
 const HEAD: &str = "%llguidance {\"no_forcing\": true}\n";
 /// Longest token that a grammar is asked about, in bytes; none that is longer is ever allowed.
 const LONGEST: usize = 512;
+/// Stack on which a grammar is read: as many levels as a text within the limits can have, with room to spare.
+const STACK: usize = 128 << 20;
 /// Characters of the library's words that are told.
 const TOLD: usize = 300;
 
@@ -138,17 +140,16 @@ pub struct Guide {
 impl Guide {
     /// Reads a grammar; what [`crate::grammar::check`] refuses is not given here. May take a fraction of a second.
     pub fn new(vocabulary: &Vocabulary, grammar: &str) -> Result<Self, GuideError> {
-        let text = format!("{HEAD}{grammar}");
-        let made = guarded(|| {
-            let grammar = TopLevelGrammar::from_lark(text);
+        let grammar = TopLevelGrammar::from_lark(format!("{HEAD}{grammar}"));
+        let parser = deep(|| {
             let made = vocabulary.factory.create_parser(grammar);
             made.map(|mut parser| {
                 parser.start_without_prompt();
                 parser
             })
-        });
+        })?;
         Ok(Self {
-            parser: made.map_err(GuideError::Grammar)?,
+            parser,
             size: vocabulary.size,
         })
     }
@@ -189,15 +190,33 @@ fn guarded<T, E: std::fmt::Display>(work: impl FnOnce() -> Result<T, E>) -> Resu
     }
 }
 
+/// Reads a grammar where there is room for it: the library follows rules and references by calling itself, and a stack that ends
+/// would end the process.
+fn deep<T: Send, E: std::fmt::Display>(
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> Result<T, GuideError> {
+    let read = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("mythic-grammar".into())
+            .stack_size(STACK)
+            .spawn_scoped(scope, || guarded(work));
+        match thread.map(|thread| thread.join()) {
+            Ok(Ok(read)) => read,
+            Ok(Err(_)) => Err("reading it failed".into()),
+            Err(error) => Err(format!("there is no thread to read it: {error}")),
+        }
+    });
+    read.map_err(GuideError::Grammar)
+}
+
 /// A text that nothing can be made of is refused by whoever takes it in, with a vocabulary or without one: this is without.
 pub fn check_text(grammar: &str) -> Result<(), GuideError> {
-    let text = format!("{HEAD}{grammar}");
-    let checked = guarded(|| {
-        let grammar = llguidance::api::GrammarInit::Serialized(TopLevelGrammar::from_lark(text));
-        match grammar.validate(None, limits()).into_error() {
+    let grammar = TopLevelGrammar::from_lark(format!("{HEAD}{grammar}"));
+    deep(|| {
+        let read = GrammarInit::Serialized(grammar).validate(None, limits());
+        match read.into_error() {
             Some(error) => Err(error),
             None => Ok(()),
         }
-    });
-    checked.map_err(GuideError::Grammar)
+    })
 }

@@ -199,6 +199,32 @@ fn what_says_nothing_sensible_is_refused_before_it_is_followed() {
 }
 
 #[test]
+fn long_chains_of_references_and_rules_end_no_process() {
+    let vocabulary = vocabulary();
+    // Each definition nests as deep as it may, and refers to the next.
+    let mut definitions = serde_json::Map::new();
+    for n in 0..90 {
+        let mut schema = json!({"$ref": format!("#/$defs/d{}", n + 1)});
+        for _ in 0..20 {
+            schema = json!({"items": schema});
+        }
+        definitions.insert(format!("d{n}"), schema);
+    }
+    definitions.insert("d90".into(), json!({"type": "null"}));
+    let chain = json_schema(&json!({"$ref": "#/$defs/d0", "$defs": definitions}));
+    mythic_sampling::grammar::check(&chain).unwrap();
+    let _ = Guide::new(&vocabulary, &chain);
+    let mut rules = String::from("start: r0\n");
+    for n in 0..1_000 {
+        writeln!(rules, "r{n}: \"a\" ((((r{} | \"b\"))))", n + 1).unwrap();
+    }
+    rules.push_str("r1000: \"c\"\n");
+    mythic_sampling::grammar::check(&rules).unwrap();
+    let _ = Guide::new(&vocabulary, &rules);
+    let _ = mythic_sampling::guide::check_text(&rules);
+}
+
+#[test]
 fn a_limit_on_the_way_is_an_error_and_no_other_mask() {
     let vocabulary = vocabulary();
     // Its states remember each of the last two hundred letters.
