@@ -36,7 +36,10 @@ fn step_bits(steps: &[Step]) -> Vec<Bits> {
 async fn checked_bits(engine: &Engine, prompt: &[u32], steps: &[Step]) -> Vec<Bits> {
     let ids: Vec<u32> = steps.iter().map(|s| s.token).collect();
     let claimed: Vec<[u32; 4]> = steps.iter().map(|s| s.top4.map(|(id, _)| id)).collect();
-    let found = engine.check(prompt, &ids, &claimed, None).await.expect("a check");
+    let found = engine
+        .check(prompt, &ids, &claimed, None)
+        .await
+        .expect("a check");
     found
         .iter()
         .map(|c| {
