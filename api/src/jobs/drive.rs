@@ -105,6 +105,7 @@ pub async fn drive(d: &Dispatch<'_>, transaction: String, trace: &Trace) -> Outc
         prompt_ids: plan.prompt_ids.clone(),
         salt: hex::encode(plan.salt),
         stop: plan.stop.clone(),
+        options: None,
         logprobs: d.work.top_logprobs.is_some(),
     };
     let budget = STREAM_BYTES

@@ -159,6 +159,7 @@ pub async fn prompt(
                 prompt_ids,
                 salt: hex::encode(salt),
                 stop,
+                options: None,
             }));
         }
     }

@@ -124,6 +124,7 @@ impl Validator {
                 seed: job.terms.seed,
                 temperature_milli: job.terms.temperature_milli.get(),
             },
+            options: None,
         })
         .unwrap()
     }

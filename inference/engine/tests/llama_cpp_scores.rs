@@ -119,7 +119,7 @@ async fn ours(engine: &Engine, windows: &[Window]) -> Vec<f64> {
             .map(|asked| std::array::from_fn(|i| asked[i % asked.len()]))
             .collect();
         let checked = engine
-            .check(prompt, output, &claimed)
+            .check(prompt, output, &claimed, None)
             .await
             .expect("scores");
         for (checked, asked) in checked.iter().zip(&window.asked) {
