@@ -2,7 +2,11 @@
 
 use mythic_client::{pda, request::HalfSigned};
 use mythic_interface::{
-    error::MythicError, hash::stop_hash, ix::RequestInference, state::Vault, window,
+    error::MythicError,
+    hash::stop_hash,
+    ix::RequestInference,
+    state::{SamplingProfile, Vault},
+    window,
 };
 use solana_pubkey::Pubkey;
 use solana_transaction::versioned::VersionedTransaction;
@@ -100,8 +104,12 @@ pub fn matches_plan(
     if args.temperature_milli.get() != plan.temperature_milli {
         return wrong("temperature_milli", plan.temperature_milli.to_string());
     }
-    if args.stop_hash != stop_hash(&plan.stop) {
-        return wrong("stop_hash", hex::encode(stop_hash(&plan.stop)));
+    let profile = SamplingProfile::SeededTop4 as u8;
+    if args.sampling_profile != profile {
+        return wrong("sampling_profile", profile.to_string());
+    }
+    if args.options_hash != stop_hash(&plan.stop) {
+        return wrong("options_hash", hex::encode(stop_hash(&plan.stop)));
     }
     if (args.price_in.get(), args.price_out.get()) != (plan.price_in, plan.price_out) {
         return wrong(

@@ -80,7 +80,7 @@ pub fn arguments(
         user_seed,
         temperature_milli: U16::new(plan.temperature_milli),
         sampling_profile: mythic_interface::state::SamplingProfile::SeededTop4 as u8,
-        stop_hash: stop_hash(&plan.stop),
+        options_hash: stop_hash(&plan.stop),
         prompt_source: Text::new(chain.prompt_source.as_str())
             .ok_or_else(|| ApiError::internal("public_url does not fit a job's prompt source"))?,
         deadline_slots: U32::new(plan.deadline_slots),

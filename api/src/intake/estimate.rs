@@ -50,7 +50,8 @@ pub struct Terms {
     /// 32 hex digits.
     salt: String,
     prompt_hash: String,
-    stop_hash: String,
+    /// Hash of the stop strings, 64 hex digits; zeroes without them.
+    options_hash: String,
     temperature_milli: u16,
     prompt_source: String,
     deadline_slots: u32,
@@ -123,7 +124,7 @@ pub async fn estimate(
             canceller: app.chain.payer.pubkey().to_string(),
             salt: hex::encode(plan.salt),
             prompt_hash: hex::encode(plan.prompt_hash),
-            stop_hash: hex::encode(mythic_interface::hash::stop_hash(&plan.stop)),
+            options_hash: hex::encode(mythic_interface::hash::stop_hash(&plan.stop)),
             temperature_milli: plan.temperature_milli,
             prompt_source: app.config.public_url.trim_end_matches('/').to_owned(),
             deadline_slots: plan.deadline_slots,

@@ -165,7 +165,7 @@ impl Own {
             user_seed: [5; 32],
             temperature_milli: U16::new(0),
             sampling_profile: 1,
-            stop_hash: stop_hash::<String>(&[]),
+            options_hash: stop_hash::<String>(&[]),
             prompt_source: Text::new(&self.word("prompt_source")).unwrap(),
             deadline_slots: U32::new(500),
             rules_hash: mythic_wire::parse_hex32(&self.word("rules_hash")).unwrap(),

@@ -205,7 +205,7 @@ impl Ask {
             // At most 2,000, as the command line allows.
             temperature_milli: U16::new((self.temperature * 1_000.0).round() as u16),
             sampling_profile: SamplingProfile::SeededTop4 as u8,
-            stop_hash: [0; 32],
+            options_hash: [0; 32],
             prompt_source: Text::new("").context("an empty text")?,
             deadline_slots: U32::new(DEADLINE_SLOTS),
             rules_hash: network.rules_hash,

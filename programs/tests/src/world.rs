@@ -144,7 +144,7 @@ impl World {
                 user_seed: [7; 32],
                 temperature_milli: U16::new(700),
                 sampling_profile: 1,
-                stop_hash: [0; 32],
+                options_hash: [0; 32],
                 prompt_source: calls::text("http://127.0.0.1:4002"),
                 deadline_slots: U32::new(150),
                 rules_hash: self.rules_hash(),

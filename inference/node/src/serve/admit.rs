@@ -203,8 +203,8 @@ pub struct Work {
     pub seed: [u8; 32],
     /// Temperature in thousandths.
     pub temperature_milli: u16,
-    /// Hash of the stop strings; zero = none.
-    pub stop_hash: [u8; 32],
+    /// Hash of the stop strings or of the options, as the sampling profile says; zero = none.
+    pub options_hash: [u8; 32],
 }
 
 impl Work {
@@ -217,7 +217,7 @@ impl Work {
             max_output_tokens: terms.max_output_tokens.get(),
             seed: terms.seed,
             temperature_milli: terms.temperature_milli.get(),
-            stop_hash: terms.stop_hash,
+            options_hash: terms.options_hash,
         }
     }
 
@@ -230,7 +230,7 @@ impl Work {
             max_output_tokens: args.max_output_tokens.get(),
             seed: hash::job_seed(job.as_array(), &args.user_seed),
             temperature_milli: args.temperature_milli.get(),
-            stop_hash: args.stop_hash,
+            options_hash: args.options_hash,
         }
     }
 
@@ -256,7 +256,7 @@ impl Work {
         if hash::prompt_hash(salt, ids) != self.prompt_hash {
             return Err(Decline::Mismatch("the prompt"));
         }
-        if hash::stop_hash(stop) != self.stop_hash {
+        if hash::stop_hash(stop) != self.options_hash {
             return Err(Decline::Mismatch("the list of stop strings"));
         }
         Ok(())

@@ -68,7 +68,7 @@ fn scene() -> Scene {
         user_seed: [6; 32],
         temperature_milli: 0.into(),
         sampling_profile: SamplingProfile::SeededTop4 as u8,
-        stop_hash: [0; 32],
+        options_hash: [0; 32],
         prompt_source: Text::new("http://gateway").unwrap(),
         deadline_slots: 500.into(),
         rules_hash: Params::dev().rules.hash(),

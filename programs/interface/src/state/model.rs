@@ -70,6 +70,13 @@ impl ModelSpec {
         sha256(&[domain::MODEL, creator, bytemuck::bytes_of(self)])
     }
 
+    /// Whether two honest runs give equal bits; not of a profile that is not listed.
+    pub fn is_exact(&self) -> bool {
+        let profile = u8::try_from(self.kernel_profile.get()).ok();
+        let profile = profile.and_then(KernelProfile::from_u8);
+        profile.is_some_and(KernelProfile::is_exact)
+    }
+
     /// The end-of-sequence ids in use.
     pub fn eos(&self) -> &[U32] {
         &self.eos_ids[..(self.eos_count as usize).min(MODEL_EOS_IDS)]

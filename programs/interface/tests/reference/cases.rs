@@ -96,7 +96,7 @@ fn terms(a: &Value) -> Terms {
         seed: bytes(&a[10]),
         temperature_milli: U16::new(number(&a[11])),
         sampling_profile: number(&a[12]),
-        stop_hash: bytes(&a[13]),
+        options_hash: bytes(&a[13]),
         prompt_source: Text::new(a[14].as_str().expect("text")).expect("short ASCII"),
         deadline_slots: U32::new(number(&a[15])),
         rules: rules(&a[16]),

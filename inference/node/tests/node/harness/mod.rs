@@ -296,7 +296,7 @@ impl World {
             user_seed: [tag; 32],
             temperature_milli: U16::new(700),
             sampling_profile: SamplingProfile::SeededTop4 as u8,
-            stop_hash: [0; 32],
+            options_hash: [0; 32],
             prompt_source: Text::new(&self.gateway.url).unwrap(),
             deadline_slots: U32::new(1_000),
             rules_hash: params().rules.hash(),
