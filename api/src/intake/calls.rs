@@ -12,7 +12,8 @@ pub enum CallStyle {
     Hermes,
     /// Llama 3: `{"name": "f", "parameters": {…}}` is the whole answer, one call.
     Llama3,
-    /// Mistral: `[TOOL_CALLS][{"name": "f", "arguments": {…}}, …]`.
+    /// Mistral: `[{"name": "f", "arguments": {…}}, …]` is the whole answer. Its opening `[TOOL_CALLS]` is a control token, which no
+    /// grammar can name, and gives no text.
     Mistral,
     /// Models whose template knows no functions: `[{"name": "f", "arguments": {…}}, …]` is the whole answer.
     Json,
@@ -44,8 +45,7 @@ impl CallStyle {
     pub fn opening(self) -> Option<&'static str> {
         match self {
             Self::Hermes => Some("<tool_call>"),
-            Self::Mistral => Some("[TOOL_CALLS]"),
-            Self::Llama3 | Self::Json => None,
+            Self::Llama3 | Self::Mistral | Self::Json => None,
         }
     }
 
@@ -53,8 +53,8 @@ impl CallStyle {
     pub fn first(self) -> Option<char> {
         match self {
             Self::Llama3 => Some('{'),
-            Self::Json => Some('['),
-            Self::Hermes | Self::Mistral => None,
+            Self::Mistral | Self::Json => Some('['),
+            Self::Hermes => None,
         }
     }
 
@@ -313,7 +313,6 @@ mod tests {
             "[{{\"name\": \"a\", \"arguments\": {}}}, {{\"name\": \"b\", \"arguments\": {{}}}}]",
             a.1
         );
-        let mistral = format!("Wait.[TOOL_CALLS]{list}");
         let llama = format!("{{\"name\": \"a\", \"parameters\": {}}}", a.1);
         for size in [1, 2, 3, 7, 1000] {
             let both = vec![a.clone(), b.clone()];
@@ -321,11 +320,9 @@ mod tests {
                 read(CallStyle::Hermes, &hermes, size),
                 ("Wait.".into(), both.clone())
             );
-            assert_eq!(
-                read(CallStyle::Mistral, &mistral, size),
-                ("Wait.".into(), both.clone())
-            );
-            assert_eq!(read(CallStyle::Json, &list, size), (String::new(), both));
+            for style in [CallStyle::Mistral, CallStyle::Json] {
+                assert_eq!(read(style, &list, size), (String::new(), both.clone()));
+            }
             assert_eq!(
                 read(CallStyle::Llama3, &llama, size),
                 (String::new(), vec![a.clone()])

@@ -1,7 +1,7 @@
 //! The grammar of an answer that is JSON, or may call functions: text that a job's options carry, made here so that neither
 //! validators nor jurors know of formats and tools. Pure.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     calls::CallStyle,
@@ -11,7 +11,7 @@ use super::{
 
 /// What a schema says to people alone.
 const ANNOTATIONS: [&str; 9] = [
-    // Ours to say.
+    // The library's own, which is not taken.
     "x-guidance",
     "title",
     "description",
@@ -57,15 +57,11 @@ fn bare(schema: &Value) -> Value {
     }
 }
 
-/// JSON of a schema, written as Python and the models' training data write it: nothing is left to choose where blanks go.
+/// JSON of a schema of an object.
 fn of_schema(schema: &Value) -> String {
     let mut schema = bare(schema);
     if let Value::Object(fields) = &mut schema {
         fields.entry("type").or_insert_with(|| "object".into());
-        fields.insert(
-            "x-guidance".into(),
-            json!({"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": false}),
-        );
     }
     format!("%json {schema}")
 }
@@ -98,17 +94,6 @@ fn marks(style: CallStyle) -> Marks {
         between,
         last,
     }
-}
-
-/// How the opening of calls reaches the grammar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
-    /// As text.
-    Text(&'static str),
-    /// As this control token.
-    Token(u32),
-    /// Calls are the whole answer.
-    None,
 }
 
 /// Rules of one call or several: `calls`.
@@ -144,12 +129,11 @@ fn calls(out: &mut Vec<String>, style: CallStyle, tools: &Tools) {
 }
 
 /// Rules of an answer that may call: `start`, and what it needs.
-fn calling(style: CallStyle, opening: Opening, tools: &Tools, format: &Format) -> String {
+fn calling(style: CallStyle, tools: &Tools, format: &Format) -> String {
     let mut out = Vec::new();
-    let opened = match opening {
-        Opening::Text(text) => format!("{} calls", quoted(text)),
-        Opening::Token(id) => format!("<[{id}]> calls"),
-        Opening::None => "calls".to_owned(),
+    let opened = match style.opening() {
+        Some(text) => format!("{} calls", quoted(text)),
+        None => "calls".to_owned(),
     };
     match (&tools.choice, format.schema()) {
         (ToolChoice::Required | ToolChoice::Named(_), _) => out.push(format!("start: {opened}")),
@@ -157,18 +141,14 @@ fn calling(style: CallStyle, opening: Opening, tools: &Tools, format: &Format) -
             out.push(format!("start: answer | {opened}"));
             out.push(format!("answer: {}", of_schema(&schema)));
         }
-        (ToolChoice::Auto, None) => match opening {
+        (ToolChoice::Auto, None) => match style.opening() {
             // The opening ends the text as soon as it stands there.
-            Opening::Text(text) => {
+            Some(text) => {
                 out.push("start: TEXT? | opened calls".into());
                 out.push(format!("opened[lazy]: TEXT {}", quoted(text)));
                 out.push("TEXT: /(.|\\n)*/".into());
             }
-            Opening::Token(_) => {
-                out.push(format!("start: TEXT? | TEXT? {opened}"));
-                out.push("TEXT: /(.|\\n)+/".into());
-            }
-            Opening::None => {
+            None => {
                 let first = style.first().unwrap_or('{');
                 out.push(format!("start: TEXT? | {opened}"));
                 out.push(format!("TEXT: /[^\\{first}](.|\\n)*/"));
@@ -181,9 +161,9 @@ fn calling(style: CallStyle, opening: Opening, tools: &Tools, format: &Format) -
 }
 
 /// The grammar of an answer; `None` where any text will do.
-pub fn grammar(tools: Option<(&Tools, CallStyle, Opening)>, format: &Format) -> Option<String> {
+pub fn grammar(tools: Option<(&Tools, CallStyle)>, format: &Format) -> Option<String> {
     match tools {
-        Some((tools, style, opening)) => Some(calling(style, opening, tools, format)),
+        Some((tools, style)) => Some(calling(style, tools, format)),
         None => format
             .schema()
             .map(|schema| format!("start: {}\n", of_schema(&schema))),
@@ -192,6 +172,8 @@ pub fn grammar(tools: Option<(&Tools, CallStyle, Opening)>, format: &Format) -> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::intake::tools::Tool;
 
@@ -208,13 +190,11 @@ mod tests {
         }
     }
 
-    const OPEN: &str = "\"x-guidance\"";
-
     #[test]
     fn text_needs_no_grammar_and_json_is_its_schema() {
         assert_eq!(grammar(None, &Format::Text), None);
         let object = grammar(None, &Format::Object).unwrap();
-        assert!(object.starts_with("start: %json {") && object.contains(OPEN));
+        assert_eq!(object, "start: %json {\"type\":\"object\"}\n");
     }
 
     #[test]
@@ -232,8 +212,7 @@ mod tests {
     #[test]
     fn text_may_turn_to_calls_where_its_markup_opens_them() {
         let tools = tools(&["a", "b"], ToolChoice::Auto);
-        let hermes = Opening::Text("<tool_call>");
-        let text = grammar(Some((&tools, CallStyle::Hermes, hermes)), &Format::Text).unwrap();
+        let text = grammar(Some((&tools, CallStyle::Hermes)), &Format::Text).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "start: TEXT? | opened calls");
         assert_eq!(lines[1], "opened[lazy]: TEXT \"<tool_call>\"");
@@ -253,24 +232,39 @@ mod tests {
             (CallStyle::Llama3, r"TEXT: /[^\{](.|\n)*/"),
             (CallStyle::Json, r"TEXT: /[^\[](.|\n)*/"),
         ] {
-            let grammar = grammar(Some((&tools, style, Opening::None)), &Format::Text).unwrap();
+            let grammar = grammar(Some((&tools, style)), &Format::Text).unwrap();
             assert!(grammar.contains(text), "{grammar}");
         }
-        let token = grammar(
-            Some((&tools, CallStyle::Mistral, Opening::Token(5))),
-            &Format::Text,
-        );
-        assert!(
-            token
-                .unwrap()
-                .starts_with("start: TEXT? | TEXT? <[5]> calls\n")
-        );
+    }
+
+    #[test]
+    fn every_grammar_that_is_made_here_is_of_the_part_that_is_taken() {
+        let schema = json!({"type": "object", "properties": {"city": {"type": "string", "maxLength": 9, "title": "City"}}});
+        for choice in [
+            ToolChoice::Auto,
+            ToolChoice::Required,
+            ToolChoice::Named("b".into()),
+        ] {
+            for style in [
+                CallStyle::Hermes,
+                CallStyle::Llama3,
+                CallStyle::Mistral,
+                CallStyle::Json,
+            ] {
+                for format in [Format::Text, Format::Object, Format::Schema(schema.clone())] {
+                    let tools = tools(&["a", "b"], choice.clone());
+                    let text = grammar(Some((&tools, style)), &format).unwrap();
+                    mythic_sampling::grammar::check(&text)
+                        .unwrap_or_else(|error| panic!("{error}: {text}"));
+                }
+            }
+        }
     }
 
     #[test]
     fn a_choice_that_must_call_leaves_no_text_and_only_what_it_names() {
         let tools = tools(&["a", "b"], ToolChoice::Named("b".into()));
-        let asked = Some((&tools, CallStyle::Llama3, Opening::None));
+        let asked = Some((&tools, CallStyle::Llama3));
         let text = grammar(asked, &Format::Text).unwrap();
         assert!(text.starts_with("start: calls\ncalls: call \ncall: call_0\n"));
         assert!(text.contains(r#"{\"name\": \"b\", \"parameters\": "#) && !text.contains("TEXT"));
@@ -278,7 +272,7 @@ mod tests {
             choice: ToolChoice::Auto,
             ..tools
         };
-        let asked = Some((&json, CallStyle::Hermes, Opening::Text("<tool_call>")));
+        let asked = Some((&json, CallStyle::Hermes));
         let text = grammar(asked, &Format::Object).unwrap();
         assert!(text.starts_with("start: answer | \"<tool_call>\" calls\nanswer: %json {"));
     }

@@ -31,7 +31,7 @@ use crate::{
     intake::{
         calls::CallStyle,
         format::Format,
-        grammar::{Opening, grammar},
+        grammar::grammar,
         history::ChatMessage,
         openai::{ChatRequest, DEFAULT_MAX_TOKENS, Given},
         prompt,
@@ -60,20 +60,6 @@ pub struct Served {
     pub formatter: PromptFormatter,
     /// How it calls functions.
     pub calls: CallStyle,
-    /// What opens calls in its answers.
-    opening: Opening,
-}
-
-/// What opens calls, in a model's own vocabulary.
-fn opening(formatter: &PromptFormatter, style: CallStyle) -> Opening {
-    let Some(text) = style.opening() else {
-        return Opening::None;
-    };
-    match formatter.tokenizer().encode(text, true).as_deref() {
-        // A control token gives no text.
-        Ok([id]) if formatter.piece(*id).is_empty() => Opening::Token(*id),
-        _ => Opening::Text(text),
-    }
 }
 
 impl Served {
@@ -89,22 +75,12 @@ impl Served {
         let calls = CallStyle::of(template.unwrap_or_default());
         Ok(Self {
             calls,
-            opening: opening(&formatter, calls),
             name: config.name.clone(),
             identity,
             address: pda::model(&identity),
             id: mythic_wire::openai::model_id(&config.name, &identity),
             formatter,
         })
-    }
-
-    /// A control token that is shown in an answer by these options, since calls begin with it, and its text.
-    pub fn shown(&self, options: Option<&Options>) -> Option<(u32, &'static str)> {
-        options?.grammar.as_ref()?;
-        match self.opening {
-            Opening::Token(id) => self.calls.opening().map(|text| (id, text)),
-            Opening::Text(_) | Opening::None => None,
-        }
     }
 }
 
@@ -300,6 +276,12 @@ impl Plan {
         }
     }
 
+    /// Draws from the four likeliest, if the request says nothing against it: a client that pays itself may choose the profile that
+    /// anybody can replay.
+    pub fn stay_among_four(&mut self) {
+        self.options = self.options.take().filter(|options| !options.only_stops());
+    }
+
     /// What the terms say of the options, or of the stop strings where there is nothing else.
     pub fn options_hash(&self) -> ApiResult<Hash> {
         match &self.options {
@@ -425,7 +407,7 @@ fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<O
         ));
     }
     let calling = request.tools.as_ref();
-    let calling = calling.map(|tools| (tools, model.calls, model.opening));
+    let calling = calling.map(|tools| (tools, model.calls));
     let options = Options {
         stop: Options::stopping(request.stop.clone()).stop,
         grammar: grammar(calling, &request.format),
@@ -446,6 +428,15 @@ fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<O
         _ => ApiError::internal(&error),
     };
     options.check().map_err(refused)?;
+    if let Some(text) = &options.grammar {
+        mythic_sampling::grammar::check(text).map_err(|fault| {
+            let name = shaping.unwrap_or("response_format");
+            ApiError::invalid(
+                name,
+                format!("{name}: the grammar that it comes to is not taken: {fault}"),
+            )
+        })?;
+    }
     options
         .check_ids(model.formatter.vocab_size())
         .map_err(refused)?;

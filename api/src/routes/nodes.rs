@@ -150,15 +150,15 @@ pub async fn prompt(
             "this gateway holds no such prompt",
         ));
     }
-    for (address, prompt_ids, salt, stop) in kept {
-        let Some((_, job)) = pay::job(&app.chain, &address, Commitment::Processed).await? else {
+    for prompt in kept {
+        let Some((_, job)) = pay::job(&app.chain, &prompt.job, Commitment::Processed).await? else {
             continue;
         };
         if is_operator(&app, &job.validator, &signer).await? {
             return Ok(Json(PromptBody {
-                prompt_ids,
-                salt: hex::encode(salt),
-                stop,
+                prompt_ids: prompt.ids,
+                salt: hex::encode(prompt.salt),
+                stop: prompt.stop,
             }));
         }
     }
