@@ -14,6 +14,8 @@
 
 use mythic_interface::hash::{self, Hash};
 
+use crate::grammar;
+
 /// One, in parts per million.
 pub const PPM: u32 = 1_000_000;
 /// Tokens of a position among which one can be drawn at most.
@@ -96,6 +98,8 @@ pub enum Refusal {
     StopOrder,
     #[error("the grammar has {0} bytes: allowed are 1 to {MAX_GRAMMAR_BYTES}")]
     GrammarLength(usize),
+    #[error("the grammar is not taken: {0}")]
+    Grammar(#[from] grammar::Fault),
     #[error("the options are not canonical bytes of version {VERSION}: {0}")]
     Encoding(&'static str),
 }
@@ -181,7 +185,8 @@ impl Options {
             Some(text) if text.is_empty() || text.len() > MAX_GRAMMAR_BYTES => {
                 Err(Refusal::GrammarLength(text.len()))
             }
-            _ => Ok(()),
+            Some(text) => Ok(grammar::check(text)?),
+            None => Ok(()),
         }
     }
 

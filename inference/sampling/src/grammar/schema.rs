@@ -1,0 +1,206 @@
+//! JSON schemas: depth, number of values, alternatives that multiply, repetitions, references that stay inside.
+
+use serde_json::{Map, Value};
+
+use super::{Budget, Fault, pattern};
+
+/// How deep values may nest.
+const DEPTH: usize = 32;
+/// Alternatives in one place, where those of `allOf` and of keywords beside each other multiply.
+const ALTERNATIVES: u64 = 1_024;
+/// Schemas looked at while alternatives are counted, references followed.
+const LOOKS: u64 = 20_000;
+/// Largest length of a string.
+const LENGTH: u64 = 65_536;
+/// Largest number of items or properties.
+const ITEMS: u64 = 1_024;
+/// Most expressions for names of properties in one place: each is compared with each.
+const NAME_PATTERNS: usize = 16;
+/// Largest divisor, in ten-thousandths.
+const DIVISOR: f64 = 10_000_000.0;
+
+/// Whether a schema keeps the limits.
+pub fn check(root: &Value, budget: &mut Budget) -> Result<(), Fault> {
+    let mut walk = Walk {
+        root,
+        looks: LOOKS,
+        budget,
+    };
+    walk.value(root, 0)?;
+    walk.schema(root)
+}
+
+struct Walk<'a, 'b> {
+    root: &'a Value,
+    looks: u64,
+    budget: &'b mut Budget,
+}
+
+impl<'a> Walk<'a, '_> {
+    /// Counts every value, schema or not.
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Fault> {
+        self.budget.value()?;
+        if depth > DEPTH {
+            return Err(Fault::Limit {
+                what: "levels in a schema",
+                most: DEPTH as u64,
+            });
+        }
+        match value {
+            Value::Array(all) => all.iter().try_for_each(|one| self.value(one, depth + 1)),
+            Value::Object(all) => all.values().try_for_each(|one| self.value(one, depth + 1)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The keywords of a schema and of all below it; [`Self::value`] said that they end.
+    fn schema(&mut self, schema: &'a Value) -> Result<(), Fault> {
+        let Value::Object(map) = schema else {
+            return Ok(());
+        };
+        for (key, value) in map {
+            self.keyword(key, value)?;
+        }
+        let alternatives = self.alternatives(schema, 0)?;
+        match alternatives > ALTERNATIVES {
+            true => Err(Fault::Limit {
+                what: "alternatives in one place of a schema",
+                most: ALTERNATIVES,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    fn keyword(&mut self, key: &str, value: &'a Value) -> Result<(), Fault> {
+        match key {
+            "x-guidance" => Err(Fault::Schema(format!("{key} is not taken"))),
+            "$ref" => self.target(value).map(|_| ()),
+            "minLength" | "maxLength" => number(key, value, LENGTH),
+            "minItems" | "maxItems" | "minProperties" | "maxProperties" => {
+                number(key, value, ITEMS)
+            }
+            "multipleOf" => divisor(value),
+            "pattern" => {
+                let text = value
+                    .as_str()
+                    .ok_or_else(|| Fault::Schema("pattern is no string".into()))?;
+                pattern::check(text, self.budget).map(|_| ())
+            }
+            "patternProperties" => {
+                let map = object(key, value)?;
+                if map.len() > NAME_PATTERNS {
+                    return Err(Fault::Limit {
+                        what: "patternProperties in one place",
+                        most: NAME_PATTERNS as u64,
+                    });
+                }
+                for (name, below) in map {
+                    pattern::check(name, self.budget)?;
+                    self.schema(below)?;
+                }
+                Ok(())
+            }
+            "properties" | "$defs" | "definitions" => {
+                let mut below = object(key, value)?.values();
+                below.try_for_each(|below| self.schema(below))
+            }
+            "anyOf" | "oneOf" | "allOf" | "prefixItems" => {
+                let all = value
+                    .as_array()
+                    .ok_or_else(|| Fault::Schema(format!("{key} is no list")))?;
+                all.iter().try_for_each(|below| self.schema(below))
+            }
+            "items" | "additionalItems" => match value {
+                Value::Array(all) => all.iter().try_for_each(|below| self.schema(below)),
+                below => self.schema(below),
+            },
+            "additionalProperties" => self.schema(value),
+            _ => Ok(()),
+        }
+    }
+
+    /// In how many ways a schema may be met, where every combination is made by itself. A reference that comes back to itself
+    /// counts as one: what makes grammars of schemas makes it once.
+    fn alternatives(&mut self, schema: &'a Value, depth: usize) -> Result<u64, Fault> {
+        self.looks = self.looks.checked_sub(1).ok_or(Fault::Limit {
+            what: "schemas behind its references and alternatives",
+            most: LOOKS,
+        })?;
+        let Value::Object(map) = schema else {
+            return Ok(1);
+        };
+        if depth > DEPTH {
+            return Ok(1);
+        }
+        let mut product = 1u64;
+        for (key, value) in map {
+            let ways = match (key.as_str(), value) {
+                ("anyOf" | "oneOf", Value::Array(all)) => {
+                    let mut sum = 0u64;
+                    for below in all {
+                        sum = sum.saturating_add(self.alternatives(below, depth + 1)?);
+                    }
+                    sum
+                }
+                ("allOf", Value::Array(all)) => {
+                    let mut each = 1u64;
+                    for below in all {
+                        each = each.saturating_mul(self.alternatives(below, depth + 1)?);
+                    }
+                    each
+                }
+                ("enum" | "type", Value::Array(all)) => all.len() as u64,
+                ("$ref", reference) => {
+                    let target = self.target(reference)?;
+                    self.alternatives(target, depth + 1)?
+                }
+                _ => 1,
+            };
+            product = product.saturating_mul(ways.max(1));
+        }
+        Ok(product)
+    }
+
+    /// What a reference names, in the same schema.
+    fn target(&self, reference: &Value) -> Result<&'a Value, Fault> {
+        let text = reference.as_str().unwrap_or_default();
+        let found = match text {
+            "#" | "#/" => Some(self.root),
+            _ => text.strip_prefix("#/").and_then(|path| {
+                path.split('/').try_fold(self.root, |at, step| match at {
+                    Value::Array(all) => all.get(step.parse::<usize>().ok()?),
+                    at => at.get(step),
+                })
+            }),
+        };
+        found.ok_or_else(|| {
+            let reference: String = text.chars().take(80).collect();
+            Fault::Schema(format!(
+                "the reference {reference:?} names nothing in it; only those that begin with #/ are followed"
+            ))
+        })
+    }
+}
+
+fn object<'a>(key: &str, value: &'a Value) -> Result<&'a Map<String, Value>, Fault> {
+    let map = value.as_object();
+    map.ok_or_else(|| Fault::Schema(format!("{key} is no object")))
+}
+
+fn number(key: &str, value: &Value, most: u64) -> Result<(), Fault> {
+    match value.as_u64() {
+        Some(number) if number <= most => Ok(()),
+        _ => Err(Fault::Schema(format!("{key} must be 0 to {most}"))),
+    }
+}
+
+fn divisor(value: &Value) -> Result<(), Fault> {
+    let scaled = value.as_f64().map(|divisor| divisor * 10_000.0);
+    match scaled {
+        // A divisor of so many digits at most; a tenth is a whole number of ten-thousandths but for its rounding.
+        Some(x) if x > 0.5 && x <= DIVISOR && (x - x.round()).abs() < 1e-6 => Ok(()),
+        _ => Err(Fault::Schema(
+            "multipleOf must be above 0, up to 1000, with at most four decimals".into(),
+        )),
+    }
+}
