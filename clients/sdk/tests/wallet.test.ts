@@ -96,7 +96,7 @@ test("evidence that the key may not see is asked for with the owner's signature"
 
 test("an own transaction asks for exactly what the estimate says, and lacks the operator's signature alone", async () => {
   const terms = {
-    model: key(20), canceller: key(21), salt: "ab".repeat(16), prompt_hash: "cd".repeat(32), stop_hash: "00".repeat(32), temperature_milli: 700,
+    model: key(20), canceller: key(21), salt: "ab".repeat(16), prompt_hash: "cd".repeat(32), sampling_profile: 1, options_hash: "00".repeat(32), temperature_milli: 700,
     prompt_source: "http://g", deadline_slots: 750, rules_hash: "ef".repeat(32), validator: key(22), operator: key(23),
   };
   const estimate = { prompt_tokens: 12, max_output_tokens: 64, price_in_lamports_per_1k: 25, price_out_lamports_per_1k: 50, terms };

@@ -265,7 +265,7 @@ pub fn submit(accounts: &mut [AccountView], args: &ix::SubmitResult) -> Result<(
         FinishReason::Length if args.output_tokens != job.terms.max_output_tokens => {
             return Err(MythicError::FinishNotLength);
         }
-        // Under profile 2 the options are hashed whether they hold stop strings or not; jurors see.
+        // Under profile 2 this is of all options. Whether a stop string was met jurors say.
         FinishReason::Stopped if job.terms.options_hash == NO_KEY => {
             return Err(MythicError::FinishNotStopped);
         }

@@ -22,7 +22,7 @@ pub mod domain {
     pub const SEED: &[u8] = b"mythic/seed/v1";
     /// A job's stop strings.
     pub const STOP: &[u8] = b"mythic/stop/v1";
-    /// A job's options under its prompt's salt.
+    /// A job's sampling options.
     pub const OPTIONS: &[u8] = b"mythic/options/v1";
     /// The noise of one token at one position.
     pub const GUMBEL: &[u8] = b"mythic/gumbel/v1";
@@ -206,12 +206,6 @@ pub fn fingerprint(leaf_root: &Hash, count: u32, terms_hash: &Hash, output_root:
     ])
 }
 
-/// Commits to the options of a job of sampling profile 2: their canonical bytes, under the salt of its prompt, so that nobody
-/// guesses them.
-pub fn options_hash(salt: &[u8; 16], options: &[u8]) -> Hash {
-    sha256(&[domain::OPTIONS, salt, options])
-}
-
 /// Commits to the stop strings of a job of sampling profile 1, in the order given; all zero when there are none.
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
 pub fn stop_hash<S: AsRef<str>>(stops: &[S]) -> Hash {
@@ -228,6 +222,11 @@ pub fn stop_hash<S: AsRef<str>>(stops: &[S]) -> Hash {
         hasher.update(stop);
     }
     hasher.finalize().into()
+}
+
+/// Commits to a job's sampling options: their canonical bytes, under the prompt's salt, so that short ones can't be guessed.
+pub fn options_hash(salt: &[u8; 16], options: &[u8]) -> Hash {
+    sha256(&[domain::OPTIONS, salt, options])
 }
 
 /// The first four bytes of a digest: the uniform number that `gumbel_q16` takes.

@@ -2594,13 +2594,19 @@ export type components = {
             deadline_slots: number;
             model: string;
             operator?: string | null;
+            /** @description Hash of the options, or of the stop strings for profile 1; 64 hex digits, zeroes where there is nothing to say. */
+            options_hash: string;
             prompt_hash: string;
             prompt_source: string;
             /** @description Hash of the network's rules, 64 hex digits. */
             rules_hash: string;
             /** @description 32 hex digits. */
             salt: string;
-            stop_hash: string;
+            /**
+             * Format: int32
+             * @description 1: drawn from the four likeliest, as the program replays by itself. 2: by the request's options.
+             */
+            sampling_profile: number;
             /** Format: int32 */
             temperature_milli: number;
             validator?: string | null;

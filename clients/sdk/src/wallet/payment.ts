@@ -10,8 +10,6 @@ import type { PaymentRequest } from "./contract.js";
 
 /** Slots that a request may take to reach the chain. */
 const NONCE_SLOTS = 150n;
-/** Seeded draw among the four likeliest. */
-const SEEDED_TOP4 = 1;
 
 /** Signs a job's request with the terms of its estimate. */
 export async function pay(chain: Chain, request: PaymentRequest): Promise<Schemas["Payment"]> {
@@ -60,8 +58,8 @@ async function requestInference(
     priceOut: estimate.priceOutLamportsPer1k,
     userSeed: userSeed(seed),
     temperatureMilli: terms.temperatureMilli,
-    samplingProfile: SEEDED_TOP4,
-    stopHash: digest("stop_hash", terms.stopHash),
+    samplingProfile: terms.samplingProfile,
+    optionsHash: digest("options_hash", terms.optionsHash),
     promptSource: terms.promptSource,
     deadlineSlots: terms.deadlineSlots,
     rulesHash: digest("rules_hash", terms.rulesHash),

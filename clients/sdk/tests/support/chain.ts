@@ -88,8 +88,8 @@ export interface Story {
 
 export const encodeJob = (job: JobArgs): Uint8Array => new Uint8Array(getJobEncoder().encode(job));
 
-/** A settled job that everybody tells the truth about. */
-export function story(): Story {
+/** A settled job that everybody tells the truth about; of sampling profile 2 with tokens that are none of the four. */
+export function story(samplingProfile = 1): Story {
   const { bytes: modelBytes, address: modelAddress } = model();
   const address32 = programAddress(PROGRAM, [utf8("job"), unbase58(OWNER, 32)!, NONCE], BUMP);
   const jobId = base58(address32);
@@ -102,7 +102,7 @@ export function story(): Story {
     terms: {
       owner: address(OWNER), requester: address(OWNER), canceller: address(key(7)), nonce: NONCE, model: address(modelAddress),
       promptHash: promptHash(SALT, promptIds), promptTokens: PROMPT_TOKENS, maxOutputTokens: 512, priceIn: PRICE_IN, priceOut: PRICE_OUT,
-      seed: SEED, temperatureMilli: 800, samplingProfile: 1, stopHash: new Uint8Array(32), promptSource: "http://g", deadlineSlots: 100, rules: RULES,
+      seed: SEED, temperatureMilli: 800, samplingProfile, optionsHash: new Uint8Array(32), promptSource: "http://g", deadlineSlots: 100, rules: RULES,
     },
     termsHash: new Uint8Array(32), rentPayer: address(OWNER), grant: address(key(0)), grantWindowStart: 0n, validator: address(VALIDATOR),
     requestedSlot: 900n, acceptedSlot: 900n, deadlineSlot: 1_400n, cancelSlot: 0n, submittedSlot: 1_000n, caseSlot: 0n, endedSlot: 1_040n, open: 0,
@@ -113,7 +113,9 @@ export function story(): Story {
   const terms = termsHash(encodeJob(blank));
   const unsealed: Evidence = {
     job: jobId, submitter: VALIDATOR, terms_hash: hex(terms), salt: hex(SALT), prompt_ids: promptIds,
-    output_ids: top4.map((four, position) => choose(sampling, position, four)),
+    output_ids: top4.map((four, position) =>
+      samplingProfile === 1 || position === OUTPUT_TOKENS - 1 ? choose(sampling, position, four) : 5_000 + position,
+    ),
     leaves: top4.map((four) => four.map(([id, logit]) => [id, logit])), seed: hex(SEED), temperature_milli: 800, fingerprint: "00".repeat(32),
   };
   const read = readEvidence(unsealed);

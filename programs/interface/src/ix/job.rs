@@ -30,7 +30,7 @@ instructions! {
         temperature_milli: U16,
         /// [`crate::state::SamplingProfile`].
         sampling_profile: u8,
-        /// Sampling profile 1: [`crate::hash::stop_hash`], zero = no stop strings. Profile 2: [`crate::hash::options_hash`].
+        /// Sampling profile 1: [`crate::hash::stop_hash`]; 2: [`crate::hash::options_hash`]; zero = no stop strings and no options.
         options_hash: Hash,
         /// Base URL of the gateway that holds the prompt.
         prompt_source: Text<PROMPT_SOURCE_LEN>,

@@ -117,7 +117,7 @@ pub struct Terms {
     pub temperature_milli: U16,
     /// [`SamplingProfile`].
     pub sampling_profile: u8,
-    /// Sampling profile 1: [`crate::hash::stop_hash`], zero = no stop strings. Profile 2: [`crate::hash::options_hash`].
+    /// Sampling profile 1: [`crate::hash::stop_hash`]; 2: [`crate::hash::options_hash`]; zero = no stop strings and no options.
     pub options_hash: Hash,
     /// Base URL of the gateway that holds the prompt: hostile.
     pub prompt_source: Text<PROMPT_SOURCE_LEN>,
