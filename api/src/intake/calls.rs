@@ -88,9 +88,9 @@ pub enum Said {
     },
 }
 
-/// The id of a call: the same whenever this answer is shown.
-pub fn call_id(job: &str, at: usize) -> String {
-    let digest = Sha256::digest(format!("{job}/{at}"));
+/// The id of call number `at` of a choice: the same whenever this answer is shown.
+pub fn call_id(job: &str, choice: u32, at: usize) -> String {
+    let digest = Sha256::digest(format!("{job}/{choice}/{at}"));
     format!("call_{}", hex::encode(&digest[..12]))
 }
 
@@ -376,9 +376,10 @@ mod tests {
 
     #[test]
     fn ids_are_the_same_whenever_an_answer_is_shown() {
-        assert_eq!(call_id("J", 0), call_id("J", 0));
-        assert_ne!(call_id("J", 0), call_id("J", 1));
-        assert!(call_id("J", 0).starts_with("call_"));
+        assert_eq!(call_id("J", 0, 0), call_id("J", 0, 0));
+        assert_ne!(call_id("J", 0, 0), call_id("J", 0, 1));
+        assert_ne!(call_id("J", 0, 0), call_id("J", 1, 0));
+        assert!(call_id("J", 0, 0).starts_with("call_"));
         assert_eq!(nine("abcDEF123"), "abcDEF123");
         assert_eq!(nine("call_1").len(), 9);
         assert_eq!(nine("call_1"), nine("call_1"));

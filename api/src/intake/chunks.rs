@@ -87,7 +87,7 @@ impl Chunks {
             .told
             .get_mut(choice as usize)
             .filter(|told| told.is_none())
-            .map(|told| *told = Some(Told::default()))
+            .map(|told| *told = Some(frame.told()))
             .is_some();
         if unopened {
             self.push(frame.opening(choice));
@@ -101,18 +101,19 @@ impl Chunks {
             Some(Step::Admitted { .. }) => {}
             Some(Step::Piece(choice, piece)) => {
                 let frame = self.open(choice);
-                let chunk = self
-                    .told
-                    .get_mut(choice as usize)
-                    .and_then(Option::as_mut)
-                    .and_then(|told| frame.step(choice, &piece, told));
-                if let Some(chunk) = chunk {
+                let told = self.told.get_mut(choice as usize).and_then(Option::as_mut);
+                let chunks = told.map(|told| frame.step(choice, &piece, told));
+                for chunk in chunks.unwrap_or_default() {
                     self.push(chunk);
                 }
             }
             Some(Step::End(choice, end)) => {
                 let frame = self.open(choice);
-                self.push(frame.closing(choice, &end));
+                let told = self.told.get_mut(choice as usize).and_then(Option::as_mut);
+                let chunks = told.map(|told| frame.closing(choice, &end, told));
+                for chunk in chunks.unwrap_or_default() {
+                    self.push(chunk);
+                }
                 self.ends.push((choice, end));
             }
             Some(Step::Finished) => {
@@ -159,6 +160,8 @@ mod tests {
             model: "m@00000000".into(),
             choices: 1,
             logprobs: false,
+            calls: None,
+            profile: mythic_interface::state::SamplingProfile::SeededTop4,
             rejoin: Rejoin::Never,
         })
     }
