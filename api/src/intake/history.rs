@@ -60,7 +60,9 @@ pub(super) fn content(value: Option<Value>, at: &str) -> ApiResult<String> {
                     part.get("type").and_then(Value::as_str),
                     part.get("text").and_then(Value::as_str),
                 ) {
-                    (Some("text"), Some(text)) => joined.push_str(text),
+                    (Some("text" | "input_text" | "output_text"), Some(text)) => {
+                        joined.push_str(text);
+                    }
                     (Some("refusal"), _) if part.get("refusal").is_some_and(Value::is_string) => {
                         joined.push_str(
                             part.get("refusal")
@@ -68,7 +70,7 @@ pub(super) fn content(value: Option<Value>, at: &str) -> ApiResult<String> {
                                 .unwrap_or_default(),
                         );
                     }
-                    (Some(other), _) if other != "text" => {
+                    (Some(other), _) if !other.ends_with("text") => {
                         return Err(ApiError::unsupported(
                             &format!("{at}.content[{i}]"),
                             format!(

@@ -101,6 +101,18 @@ impl Params {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
+    /// The value of a parameter that stays to be read; null counts as absent.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a parameter by the name that it has elsewhere.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        if let Some(value) = self.take(from) {
+            self.0.insert(to.to_owned(), value);
+        }
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

@@ -295,6 +295,16 @@ pub(super) struct Part {
     pub tokens: Vec<TokenLogprob>,
 }
 
+impl Part {
+    /// Its text, if it is text.
+    pub fn text(&self) -> String {
+        match &self.said {
+            Said::Text(text) => text.clone(),
+            Said::Call { .. } | Said::Arguments { .. } => String::new(),
+        }
+    }
+}
+
 /// How much of a choice was told. Text may be held back in case it becomes a stop string, or a call; its tokens wait with it, and go
 /// with it if it never comes: tokens that are told join to the text, or end with the token in which the text ends.
 #[derive(Debug, Default)]
