@@ -6,6 +6,7 @@
 //! - [`kv`]: the memory of those pages
 //! - [`memory`]: what an engine needs against what the machine has
 //! - [`logits`]: what is kept of a row of logits
+//! - `masks`, `full`: answers by options: masks beside the passes, the choice among all logits
 //! - [`llama`]: the llama architecture, written on [`kernels`]
 //! - [`kernels`]: the arithmetic, one kernel profile, apart from the model code
 //!
@@ -13,10 +14,12 @@
 //! pass, in any chunk, batch or number of threads, on any instruction set that [`kernels`] knows.
 
 mod config;
+mod full;
 pub mod kernels;
 pub mod kv;
 pub mod llama;
 pub mod logits;
+mod masks;
 pub mod memory;
 pub mod pages;
 mod request;
@@ -34,18 +37,24 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use full::Replay;
 use kv::Pool;
 use llama::Model;
+use masks::{Masks, Words};
 use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::servable::{self, Servable, ServableError};
+use mythic_sampling::course::Shown;
+use mythic_sampling::{Guide, GuideError};
 use scheduler::{Limits, Refusal, Request, Scheduler};
 use shared::{Gate, Shared};
 use worker::{Job, Worker};
 
 pub use config::{EngineConfig, Lab};
 pub use kernels::InstructionSet;
-pub use request::{Checked, EngineError, Finish, GenerateRequest, Priority, Sampler, Step};
+pub use request::{
+    ByOptions, Checked, EngineError, Finish, GenerateRequest, Priority, Sampler, Step,
+};
 
 /// Longest list of stop strings, and longest of them in bytes.
 const MAX_STOPS: usize = 16;
@@ -125,11 +134,33 @@ impl Drop for Hold {
 /// What never changes.
 struct Facts {
     formatter: Arc<PromptFormatter>,
+    words: Arc<Words>,
     device: String,
     threads: usize,
     page_bytes: u64,
     kv_bytes: u64,
     weights_bytes: u64,
+}
+
+impl Facts {
+    fn follow(&self, by: &ByOptions, output: Vec<u32>) -> Result<Replay, GuideError> {
+        let vocabulary = match by.options.grammar {
+            Some(_) => Some(self.words.get()?),
+            None => None,
+        };
+        let shown = Shown {
+            options: &by.options,
+            output: &output,
+            output_tokens: by.output_tokens,
+            finish_reason: by.finish_reason,
+        };
+        let asked = |position: u32| match &by.asked {
+            Some(asked) => asked.binary_search(&position).is_ok(),
+            None => true,
+        };
+        let expected = shown.follow(self.formatter.tokenizer(), vocabulary, &asked)?;
+        Ok(Replay::new(by, output, expected))
+    }
 }
 
 /// A loaded model; cloning gives another handle to the same worker, which ends with the last.
@@ -172,8 +203,11 @@ impl Engine {
             bytes: kv_bytes,
             error,
         })?;
+        let words = Arc::new(Words::new(formatter.clone()));
+        let masks = Masks::new(&words).map_err(LoadError::Thread)?;
         let facts = Arc::new(Facts {
             formatter: formatter.clone(),
+            words,
             device: model.kernels().device(),
             threads: model.kernels().threads(),
             page_bytes,
@@ -191,7 +225,7 @@ impl Engine {
             gate: Gate::default(),
         });
         let (jobs, inbox) = std_mpsc::channel();
-        let worker = Worker::new(model, pool, formatter, shared.clone(), inbox);
+        let worker = Worker::new(model, pool, formatter, shared.clone(), (inbox, masks));
         std::thread::Builder::new()
             .name("mythic-engine".into())
             .spawn(move || worker.run())
@@ -224,9 +258,12 @@ impl Engine {
         mut request: GenerateRequest,
         cancel: CancellationToken,
     ) -> Result<mpsc::Receiver<Result<Step, EngineError>>, EngineError> {
-        request.sampler.validate()?;
+        request.sampler.validate(self.formatter().vocab_size())?;
         if request.max_tokens == 0 {
             return Err(EngineError::Invalid("max_tokens is 0".into()));
+        }
+        if let Sampler::Full { options, .. } = &request.sampler {
+            request.stop.clone_from(&options.stop);
         }
         if request.stop.len() > MAX_STOPS || request.stop.iter().any(|s| s.len() > MAX_STOP_BYTES) {
             return Err(EngineError::Invalid(format!(
@@ -255,17 +292,19 @@ impl Engine {
         output_ids: &[u32],
     ) -> Result<Vec<Top4>, EngineError> {
         let claimed = vec![[0; 4]; output_ids.len()];
-        let found = self.check(prompt_ids, output_ids, &claimed).await?;
+        let found = self.check(prompt_ids, output_ids, &claimed, None).await?;
         Ok(found.iter().map(|checked| checked.own).collect())
     }
 
     /// What a checker needs at every position of an answer whose maker claims to have found its
-    /// four largest logits at `claimed`, from one pass over prompt and answer.
+    /// four largest logits at `claimed`, from one pass over prompt and answer. With `by_options` also what must stand at each
+    /// position: masks are made before the pass, on a thread for what blocks, and a limit that is met there fails the whole check.
     pub async fn check(
         &self,
         prompt_ids: &[u32],
         output_ids: &[u32],
         claimed: &[[u32; 4]],
+        by_options: Option<ByOptions>,
     ) -> Result<Vec<Checked>, EngineError> {
         if claimed.len() != output_ids.len() {
             return Err(EngineError::Invalid(format!(
@@ -280,6 +319,10 @@ impl Engine {
         self.check_ids(output_ids)?;
         self.check_ids(claimed.as_flattened())?;
         let reach = self.fits(prompt_ids, output_ids.len())?;
+        let replay = match by_options {
+            Some(by) => Some(Box::new(self.replay(by, output_ids.to_vec()).await?)),
+            None => None,
+        };
         let scheduled = Request {
             tokens: [prompt_ids, known].concat(),
             prompt: prompt_ids.len(),
@@ -287,8 +330,29 @@ impl Engine {
             priority: Priority::Verification,
         };
         let (reply, receiver) = oneshot::channel();
-        self.submit(scheduled, |id| Job::check(id, claimed.to_vec(), reply))?;
+        self.submit(scheduled, |id| {
+            Job::check(id, claimed.to_vec(), replay, reply)
+        })?;
         receiver.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Follows an answer by options from its beginning.
+    async fn replay(&self, by: ByOptions, output: Vec<u32>) -> Result<Replay, EngineError> {
+        let facts = self.facts.clone();
+        let followed = tokio::task::spawn_blocking(move || facts.follow(&by, output));
+        match followed.await {
+            Ok(Ok(replay)) => Ok(replay),
+            Ok(Err(error)) => Err(EngineError::Grammar(error.to_string())),
+            Err(_) => Err(EngineError::Stopped),
+        }
+    }
+
+    /// Whether grammars can be asked for with this model, and whether this one can be read. Blocks for a fraction of a second.
+    pub fn check_grammar(&self, grammar: &str) -> Result<(), EngineError> {
+        let words = self.facts.words.get();
+        words
+            .and_then(|words| Guide::new(words, grammar)?.mask().map(|_| ()))
+            .map_err(|error| EngineError::Grammar(error.to_string()))
     }
 
     /// Lets no pass begin until what is returned is dropped; one that is under way ends. Answers wait meanwhile.

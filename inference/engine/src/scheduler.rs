@@ -221,7 +221,7 @@ impl Scheduler {
     }
 
     /// Starts what can start, and fills `pass` with the shares of the next one. It is empty only
-    /// if there is no request.
+    /// if no request has a token that is known and not read.
     pub fn plan(&mut self, pass: &mut Vec<Share>) {
         pass.clear();
         self.admit();
@@ -249,7 +249,7 @@ impl Scheduler {
         }
         while left > 0 {
             let next = (self.running.iter().enumerate())
-                .filter(|(_, s)| s.priority == Priority::Interactive && !s.decodes())
+                .filter(|(_, s)| s.priority == Priority::Interactive && s.pending() > 1)
                 .filter(|(_, s)| s.served < self.pass)
                 .min_by_key(|(_, s)| (s.served, s.id));
             match next {

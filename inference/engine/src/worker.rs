@@ -12,20 +12,23 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::full::{Full, Replay};
 use super::kv::Pool;
 use super::llama::{Model, Pass, Row, Scratch, Span};
 use super::logits::{Keep, Kept};
-use super::request::{Checked, EngineError, Finish, GenerateRequest, Sampler, Step};
+use super::masks::{Made, Masks};
+use super::request::{Checked, EngineError, GenerateRequest, Sampler, Step};
 use super::scheduler::{Id, Share};
 use super::shared::Shared;
 use mythic_model::prompt::PromptFormatter;
-use mythic_model::tokenizer::TextStream;
+use mythic_sampling::Ending;
 
 /// Weight of the newest pass in the measured rates.
 const RATE_WEIGHT: f64 = 0.2;
 
 enum Chooser {
     Verified(Sampling),
+    Full(Box<Full>),
     Free {
         temperature: f32,
         top_p: f32,
@@ -35,10 +38,9 @@ enum Chooser {
 
 enum Kind {
     Generate {
-        max_tokens: u32,
         made: u32,
         chooser: Chooser,
-        text: TextStream,
+        ending: Ending,
         logprobs: bool,
         steps: mpsc::Sender<Result<Step, EngineError>>,
         cancel: CancellationToken,
@@ -46,6 +48,8 @@ enum Kind {
     Check {
         claimed: Vec<[u32; 4]>,
         found: Vec<Checked>,
+        /// For an answer by options.
+        replay: Option<Box<Replay>>,
         reply: oneshot::Sender<Result<Vec<Checked>, EngineError>>,
     },
 }
@@ -60,6 +64,8 @@ pub(crate) struct Job {
 enum Next {
     /// It reads on.
     Reads,
+    /// Its row waits for the mask of its grammar.
+    Waits,
     /// It goes on with a token that it made.
     Token(u32),
     Done,
@@ -72,17 +78,19 @@ impl Job {
         steps: mpsc::Sender<Result<Step, EngineError>>,
         cancel: CancellationToken,
     ) -> Self {
-        let chooser = match request.sampler.verified() {
-            Some(sampling) => Chooser::Verified(sampling),
-            None => free(&request.sampler),
+        let chooser = match (&request.sampler, request.sampler.verified()) {
+            (Sampler::Full { options, .. }, Some(sampling)) => {
+                Chooser::Full(Box::new(Full::new(options, sampling)))
+            }
+            (_, Some(sampling)) => Chooser::Verified(sampling),
+            (_, None) => free(&request.sampler),
         };
         Self {
             id,
             kind: Kind::Generate {
-                max_tokens: request.max_tokens,
                 made: 0,
                 chooser,
-                text: TextStream::new(request.stop),
+                ending: Ending::new(request.stop, request.max_tokens),
                 logprobs: request.logprobs,
                 steps,
                 cancel,
@@ -93,6 +101,7 @@ impl Job {
     pub(crate) fn check(
         id: Id,
         claimed: Vec<[u32; 4]>,
+        replay: Option<Box<Replay>>,
         reply: oneshot::Sender<Result<Vec<Checked>, EngineError>>,
     ) -> Self {
         Self {
@@ -100,6 +109,7 @@ impl Job {
             kind: Kind::Check {
                 found: Vec::with_capacity(claimed.len()),
                 claimed,
+                replay,
                 reply,
             },
         }
@@ -150,62 +160,109 @@ impl Job {
     }
 
     /// Takes the logits of its next wanted position.
-    fn take(&mut self, kept: &Kept, logits: &[f32], formatter: &PromptFormatter) -> Next {
-        let (max_tokens, made, chooser, text, steps) = match &mut self.kind {
-            Kind::Check { claimed, found, .. } => {
+    fn take(
+        &mut self,
+        kept: &Kept,
+        logits: &[f32],
+        formatter: &PromptFormatter,
+        masks: &Masks,
+    ) -> Result<Next, EngineError> {
+        let (made, chooser, ending, steps) = match &mut self.kind {
+            Kind::Check {
+                claimed,
+                found,
+                replay,
+                ..
+            } => {
+                let choice = match replay {
+                    Some(replay) => replay.choice(found.len(), logits)?,
+                    None => None,
+                };
                 found.push(Checked {
                     own: kept.top4,
                     fifth: kept.fifth,
                     at_claimed: kept.at_claimed,
                     log_sum_exp: kept.log_sum_exp.unwrap_or(f32::NAN),
+                    choice,
                 });
-                return match found.len() == claimed.len() {
+                return Ok(match found.len() == claimed.len() {
                     true => Next::Done,
                     false => Next::Reads,
-                };
+                });
             }
             Kind::Generate {
-                max_tokens,
                 made,
                 chooser,
-                text,
+                ending,
                 steps,
                 ..
-            } => (*max_tokens, made, chooser, text, steps),
+            } => (made, chooser, ending, steps),
         };
         let position = *made;
-        *made += 1;
-        let token = chooser.choose(position, &kept.top4, logits);
-        let mut matched = text.push(formatter.tokenizer().piece(token));
-        let mut finish = if formatter.eos_ids().contains(&token) {
-            Some(Finish::Eos)
-        } else if matched.stopped {
-            Some(Finish::Stopped)
-        } else if position + 1 == max_tokens {
-            Some(Finish::Length)
-        } else {
-            None
+        let Some(token) = chooser.choose(position, kept, logits)? else {
+            return Ok(Next::Waits);
         };
-        if finish.is_some() && !matched.stopped {
-            let tail = text.finish();
-            matched.text.push_str(&tail.text);
-            if tail.stopped && finish == Some(Finish::Length) {
-                finish = Some(Finish::Stopped);
-            }
-        }
+        *made += 1;
+        let is_end = formatter.eos_ids().contains(&token);
+        let added = ending.push(formatter.tokenizer().piece(token), is_end);
         let step = Step {
             position,
             token,
             top4: kept.top4,
-            text: matched.text,
+            text: added.text,
             log_sum_exp: kept.log_sum_exp,
-            finish,
+            finish: added.finish,
         };
         // The channel has room for every step; a closed one is seen before the next pass.
         let _ = steps.try_send(Ok(step));
-        match finish {
-            Some(_) => Next::Done,
-            None => Next::Token(token),
+        if added.finish.is_some() {
+            return Ok(Next::Done);
+        }
+        if let Chooser::Full(full) = chooser {
+            full.push(self.id, token, masks);
+        }
+        Ok(Next::Token(token))
+    }
+
+    /// Takes a mask, and chooses by it if a row waited for it.
+    fn guided(
+        &mut self,
+        made: Made,
+        formatter: &PromptFormatter,
+        masks: &Masks,
+    ) -> Result<Next, EngineError> {
+        let row = match &mut self.kind {
+            Kind::Generate {
+                chooser: Chooser::Full(full),
+                ..
+            } => full.take(made)?,
+            _ => None,
+        };
+        match row {
+            Some(row) => self.take(&row.0, &row.1, formatter, masks),
+            None => Ok(Next::Waits),
+        }
+    }
+
+    /// Asks for the first mask, if it needs one and nobody did.
+    fn begin(&mut self, masks: &Masks) {
+        if let Kind::Generate {
+            chooser: Chooser::Full(full),
+            ..
+        } = &mut self.kind
+        {
+            full.begin(self.id, masks);
+        }
+    }
+
+    /// Whether its row waits for a mask.
+    fn waits(&self) -> bool {
+        match &self.kind {
+            Kind::Generate {
+                chooser: Chooser::Full(full),
+                ..
+            } => full.waits(),
+            _ => false,
         }
     }
 }
@@ -217,7 +274,7 @@ fn free(sampler: &Sampler) -> Chooser {
             top_p,
             seed,
         } => (*temperature, *top_p, *seed),
-        Sampler::Verified { .. } => (0.0, 1.0, 0),
+        Sampler::Verified { .. } | Sampler::Full { .. } => (0.0, 1.0, 0),
     };
     Chooser::Free {
         temperature,
@@ -227,47 +284,59 @@ fn free(sampler: &Sampler) -> Chooser {
 }
 
 impl Chooser {
-    fn choose(&mut self, position: u32, four: &Top4, logits: &[f32]) -> u32 {
+    /// `None` where the row waits for its mask.
+    fn choose(
+        &mut self,
+        position: u32,
+        kept: &Kept,
+        logits: &[f32],
+    ) -> Result<Option<u32>, EngineError> {
         match self {
-            Chooser::Verified(sampling) => sampling.choose(position, four),
-            Chooser::Free { temperature, .. } if *temperature == 0.0 => four[0].0,
+            Chooser::Verified(sampling) => Ok(Some(sampling.choose(position, &kept.top4))),
+            Chooser::Full(full) => full.choose(kept, logits),
             Chooser::Free {
                 temperature,
                 top_p,
                 rng,
-            } => {
-                let max = logits.iter().fold(f32::NEG_INFINITY, |m, l| m.max(*l));
-                let mut weights: Vec<(u32, f64)> = (0u32..)
-                    .zip(logits)
-                    .map(|(id, l)| (id, f64::from((l - max) / *temperature).exp()))
-                    .filter(|(_, w)| *w > 0.0)
-                    .collect();
-                let mut total: f64 = weights.iter().map(|(_, w)| w).sum();
-                if *top_p < 1.0 {
-                    weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-                    let goal = total * f64::from(*top_p);
-                    let mut sum = 0.0;
-                    let kept = weights
-                        .iter()
-                        .position(|(_, w)| {
-                            sum += w;
-                            sum >= goal
-                        })
-                        .map_or(weights.len(), |last| last + 1);
-                    weights.truncate(kept);
-                    total = weights.iter().map(|(_, w)| w).sum();
-                }
-                let mut left = rng.random::<f64>() * total;
-                for (id, w) in &weights {
-                    left -= w;
-                    if left < 0.0 {
-                        return *id;
-                    }
-                }
-                weights.last().map_or(four[0].0, |(id, _)| *id)
-            }
+            } => Ok(Some(draw(*temperature, *top_p, rng, &kept.top4, logits))),
         }
     }
+}
+
+/// A token of an unbilled request.
+fn draw(temperature: f32, top_p: f32, rng: &mut StdRng, four: &Top4, logits: &[f32]) -> u32 {
+    if temperature == 0.0 {
+        return four[0].0;
+    }
+    let max = logits.iter().fold(f32::NEG_INFINITY, |m, l| m.max(*l));
+    let mut weights: Vec<(u32, f64)> = (0u32..)
+        .zip(logits)
+        .map(|(id, l)| (id, f64::from((l - max) / temperature).exp()))
+        .filter(|(_, w)| *w > 0.0)
+        .collect();
+    let mut total: f64 = weights.iter().map(|(_, w)| w).sum();
+    if top_p < 1.0 {
+        weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let goal = total * f64::from(top_p);
+        let mut sum = 0.0;
+        let kept = weights
+            .iter()
+            .position(|(_, w)| {
+                sum += w;
+                sum >= goal
+            })
+            .map_or(weights.len(), |last| last + 1);
+        weights.truncate(kept);
+        total = weights.iter().map(|(_, w)| w).sum();
+    }
+    let mut left = rng.random::<f64>() * total;
+    for (id, w) in &weights {
+        left -= w;
+        if left < 0.0 {
+            return *id;
+        }
+    }
+    weights.last().map_or(four[0].0, |(id, _)| *id)
 }
 
 pub(crate) struct Worker {
@@ -277,6 +346,7 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     inbox: std_mpsc::Receiver<Job>,
     jobs: HashMap<Id, Job>,
+    masks: Masks,
     scratch: Scratch,
     plan: Vec<Share>,
     pass: Pass,
@@ -292,7 +362,7 @@ impl Worker {
         pool: Pool,
         formatter: Arc<PromptFormatter>,
         shared: Arc<Shared>,
-        inbox: std_mpsc::Receiver<Job>,
+        (inbox, masks): (std_mpsc::Receiver<Job>, Masks),
     ) -> Self {
         Self {
             model,
@@ -301,6 +371,7 @@ impl Worker {
             shared,
             inbox,
             jobs: HashMap::new(),
+            masks,
             scratch: Scratch::default(),
             plan: Vec::new(),
             pass: Pass::default(),
@@ -319,11 +390,34 @@ impl Worker {
                 };
             }
             self.shared.gate.pass();
+            self.guide();
             self.prepare();
             if !self.pass.rows.is_empty() {
                 self.compute();
                 self.settle();
+            } else if self.jobs.values().any(Job::waits)
+                && let Some(made) = self.masks.wait()
+            {
+                self.guided(made);
             }
+        }
+    }
+
+    /// Takes the masks that are made; whoever waited for one goes on with the next pass.
+    fn guide(&mut self) {
+        while let Some(made) = self.masks.take() {
+            self.guided(made);
+        }
+    }
+
+    fn guided(&mut self, made: Made) {
+        let id = made.id;
+        // It may be gone by now.
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let outcome = job.guided(made, &self.formatter, &self.masks);
+            self.outcomes.push((id, outcome));
+            self.plan.clear();
+            self.settle();
         }
     }
 
@@ -334,6 +428,9 @@ impl Worker {
         let mut scheduler = shared.scheduler.lock();
         while let Ok(job) = self.inbox.try_recv() {
             self.jobs.insert(job.id, job);
+        }
+        for job in self.jobs.values_mut() {
+            job.begin(&self.masks);
         }
         let mut cancelled = 0;
         for (id, job) in self.jobs.extract_if(|_, job| job.abandoned()) {
@@ -374,7 +471,7 @@ impl Worker {
     fn compute(&mut self) {
         let began = Instant::now();
         let (owners, outcomes, jobs) = (&self.owners, &mut self.outcomes, &mut self.jobs);
-        let formatter = &self.formatter;
+        let (formatter, masks) = (&self.formatter, &self.masks);
         let take = |row: usize, kept: Result<Kept, RowError>, logits: &[f32]| {
             let id = owners[row];
             let over = outcomes
@@ -384,7 +481,7 @@ impl Worker {
                 return;
             };
             let outcome = match kept {
-                Ok(kept) => Ok(job.take(&kept, logits, formatter)),
+                Ok(kept) => job.take(&kept, logits, formatter, masks),
                 Err(error) => Err(EngineError::Numbers(error.to_string())),
             };
             outcomes.push((id, outcome));
@@ -401,11 +498,13 @@ impl Worker {
         let mut tokens = 0;
         for (id, outcome) in self.outcomes.drain(..) {
             let generates = |job: &Job| matches!(job.kind, Kind::Generate { .. });
-            if outcome.is_ok() && self.jobs.get(&id).is_some_and(generates) {
+            if matches!(outcome, Ok(Next::Token(_) | Next::Done))
+                && self.jobs.get(&id).is_some_and(generates)
+            {
                 tokens += 1;
             }
             match outcome {
-                Ok(Next::Reads) => {}
+                Ok(Next::Reads | Next::Waits) => {}
                 Ok(Next::Token(token)) => scheduler.push(id, token),
                 Ok(Next::Done) => {
                     scheduler.remove(id);

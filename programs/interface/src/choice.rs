@@ -9,14 +9,10 @@ use crate::sampler::Top4;
 use crate::state::FinishReason;
 
 /// A juror's leaf at a position, with its own four largest; `token` is the one that must stand there, `None` where none may.
-pub const fn own_leaf(position: u32, top4: Top4, token: Option<u32>) -> Leaf {
-    let token = match token {
-        Some(token) => token,
-        None => NO_TOKEN,
-    };
+pub fn own_leaf(position: u32, top4: Top4, token: Option<u32>) -> Leaf {
     Leaf {
         position,
-        token,
+        token: token.unwrap_or(NO_TOKEN),
         top4,
     }
 }

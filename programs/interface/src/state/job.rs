@@ -139,7 +139,8 @@ impl Terms {
 
     /// The sampler that the four logits of a leaf replay; `None` under a profile whose choice needs more than they show.
     pub fn replay(&self) -> Option<Sampling> {
-        match self.sampling_profile == SamplingProfile::SeededFull as u8 {
+        let profile = SamplingProfile::from_u8(self.sampling_profile);
+        match profile.is_some_and(|profile| !profile.is_replayed()) {
             true => None,
             false => Some(Sampling {
                 seed: self.seed,

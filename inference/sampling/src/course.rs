@@ -1,0 +1,86 @@
+//! An answer that is shown, followed from its beginning: what may be judged at each of its positions.
+
+use mythic_interface::choice::{self, claims_stop};
+use mythic_interface::state::FinishReason;
+use mythic_model::tokenizer::Tokenizer;
+
+use crate::guide::{Guide, GuideError, Vocabulary};
+use crate::mask::Mask;
+use crate::options::Options;
+use crate::sampler::Ending;
+
+/// What must stand at a position, behind the tokens that are shown before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// What the sampler chooses, among what the mask allows.
+    Choice(Option<Mask>),
+    /// Nothing may: the answer had left its grammar or its end, or says it stopped where no stop string is whole.
+    Nothing,
+    /// Nobody asked.
+    Unasked,
+}
+
+/// An answer that is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    pub options: &'a Options,
+    pub output: &'a [u32],
+    /// Tokens of the whole result, of which `output` may be the part that can be read.
+    pub output_tokens: u32,
+    /// As the result says it, [`FinishReason`].
+    pub finish_reason: u8,
+}
+
+impl Shown<'_> {
+    /// What must stand at every position that is `asked`; masks are made at all of them, one after the other as the maker of the
+    /// answer does it, so that the library's limits are met where it met them.
+    pub fn follow(
+        &self,
+        tokenizer: &Tokenizer,
+        vocabulary: Option<&Vocabulary>,
+        asked: &dyn Fn(u32) -> bool,
+    ) -> Result<Vec<Expected>, GuideError> {
+        let mut guide = match (&self.options.grammar, vocabulary) {
+            (None, _) => None,
+            (Some(text), Some(vocabulary)) => Some(Guide::new(vocabulary, text)?),
+            (Some(_), None) => {
+                let words = "there is none to make masks with";
+                return Err(GuideError::Vocabulary(words.into()));
+            }
+        };
+        let mut ending = Ending::new(self.options.stop.clone(), self.output_tokens);
+        let (mut in_grammar, mut is_over) = (true, false);
+        let mut all = Vec::with_capacity(self.output.len());
+        for (position, token) in (0u32..).zip(self.output) {
+            let is_end = tokenizer.end_ids().contains(token);
+            let added = ending.push(tokenizer.piece(*token), is_end);
+            let stops_here = added.finish == Some(FinishReason::Stopped);
+            let follows = in_grammar && !is_over;
+            let mask = match guide.as_mut().filter(|_| follows) {
+                Some(guide) => Some(guide.mask()?),
+                None => None,
+            };
+            let course = choice::Course {
+                in_grammar,
+                is_over,
+                stops_here,
+            };
+            let claims = claims_stop(position, self.output_tokens, self.finish_reason);
+            is_over |= is_end || stops_here;
+            if let (Some(guide), Some(mask)) = (&mut guide, &mask)
+                && !is_over
+            {
+                match mask.allows(*token) {
+                    true => guide.push(*token)?,
+                    false => in_grammar = false,
+                }
+            }
+            all.push(match (course.token(0, claims), asked(position)) {
+                (None, _) => Expected::Nothing,
+                (Some(_), true) => Expected::Choice(mask),
+                (Some(_), false) => Expected::Unasked,
+            });
+        }
+        Ok(all)
+    }
+}
