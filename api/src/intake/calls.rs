@@ -12,8 +12,7 @@ pub enum CallStyle {
     Hermes,
     /// Llama 3: `{"name": "f", "parameters": {…}}` is the whole answer, one call.
     Llama3,
-    /// Mistral: `[{"name": "f", "arguments": {…}}, …]` is the whole answer. Its opening `[TOOL_CALLS]` is a control token, which no
-    /// grammar can name, and gives no text.
+    /// Mistral: `[TOOL_CALLS][{"name": "f", "arguments": {…}}, …]`.
     Mistral,
     /// Models whose template knows no functions: `[{"name": "f", "arguments": {…}}, …]` is the whole answer.
     Json,
@@ -45,6 +44,15 @@ impl CallStyle {
     pub fn opening(self) -> Option<&'static str> {
         match self {
             Self::Hermes => Some("<tool_call>"),
+            Self::Mistral => Some("[TOOL_CALLS]"),
+            Self::Llama3 | Self::Json => None,
+        }
+    }
+
+    /// Text behind each call, where there is an opening before each.
+    pub fn closing(self) -> Option<&'static str> {
+        match self {
+            Self::Hermes => Some("</tool_call>"),
             Self::Llama3 | Self::Mistral | Self::Json => None,
         }
     }
@@ -53,8 +61,8 @@ impl CallStyle {
     pub fn first(self) -> Option<char> {
         match self {
             Self::Llama3 => Some('{'),
-            Self::Mistral | Self::Json => Some('['),
-            Self::Hermes => None,
+            Self::Json => Some('['),
+            Self::Hermes | Self::Mistral => None,
         }
     }
 
@@ -320,9 +328,12 @@ mod tests {
                 read(CallStyle::Hermes, &hermes, size),
                 ("Wait.".into(), both.clone())
             );
-            for style in [CallStyle::Mistral, CallStyle::Json] {
-                assert_eq!(read(style, &list, size), (String::new(), both.clone()));
-            }
+            let mistral = format!("Wait.[TOOL_CALLS]{list}");
+            assert_eq!(
+                read(CallStyle::Mistral, &mistral, size),
+                ("Wait.".into(), both.clone())
+            );
+            assert_eq!(read(CallStyle::Json, &list, size), (String::new(), both));
             assert_eq!(
                 read(CallStyle::Llama3, &llama, size),
                 (String::new(), vec![a.clone()])

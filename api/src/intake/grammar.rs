@@ -70,69 +70,87 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// What stands around the calls of an answer, behind its opening.
-struct Marks {
-    /// Before the first.
-    first: &'static str,
-    /// Behind each.
-    after: &'static str,
-    /// Between two.
-    between: &'static str,
-    /// Behind the last.
-    last: &'static str,
+/// A control token in a grammar, whatever brackets the model writes around its name.
+fn control(text: &str) -> String {
+    format!("<{}>", text.trim_matches(['<', '>', '[', ']']))
 }
 
-fn marks(style: CallStyle) -> Marks {
-    let [first, after, between, last] = match style {
-        CallStyle::Hermes => ["\n", "\n</tool_call>", "\n<tool_call>\n", ""],
-        CallStyle::Llama3 => ["", "", "", ""],
-        CallStyle::Mistral | CallStyle::Json => ["[", "", ", ", "]"],
+/// What stands around the calls of an answer, behind its opening: parts of rules.
+struct Marks {
+    /// Opens the first.
+    opening: Option<String>,
+    /// Before the first.
+    first: String,
+    /// Behind each, after its brace.
+    after: String,
+    /// Between two.
+    between: String,
+    /// Behind the last.
+    last: String,
+}
+
+fn marks(style: CallStyle, controls: bool) -> Marks {
+    let mark = |text: &str| match controls {
+        true => control(text),
+        false => quoted(text),
     };
-    Marks {
-        first,
-        after,
-        between,
-        last,
+    let opening = style.opening().map(mark);
+    match style {
+        CallStyle::Hermes => {
+            let again = mark("<tool_call>");
+            Marks {
+                opening,
+                first: quoted("\n"),
+                after: format!("{} {}", quoted("}\n"), mark("</tool_call>")),
+                between: format!("{} {again} {}", quoted("\n"), quoted("\n")),
+                last: String::new(),
+            }
+        }
+        CallStyle::Llama3 => Marks {
+            opening,
+            first: String::new(),
+            after: quoted("}"),
+            between: String::new(),
+            last: String::new(),
+        },
+        CallStyle::Mistral | CallStyle::Json => Marks {
+            opening,
+            first: quoted("["),
+            after: quoted("}"),
+            between: quoted(", "),
+            last: quoted("]"),
+        },
     }
 }
 
 /// Rules of one call or several: `calls`.
-fn calls(out: &mut Vec<String>, style: CallStyle, tools: &Tools) {
-    let marks = marks(style);
+fn calls(out: &mut Vec<String>, style: CallStyle, marks: &Marks, tools: &Tools) {
     let names: Vec<String> = (0..tools.callable().count())
         .map(|at| format!("call_{at}"))
         .collect();
     let more = match tools.parallel && style.is_plural() {
-        true => format!(" ({} call)*", quoted(marks.between)),
+        true => format!(" ({} call)*", marks.between),
         false => String::new(),
     };
-    let literal = |text: &str| match text.is_empty() {
-        true => String::new(),
-        false => format!("{} ", quoted(text)),
-    };
-    out.push(format!(
-        "calls: {}call{more} {}",
-        literal(marks.first),
-        literal(marks.last)
-    ));
+    out.push(format!("calls: {} call{more} {}", marks.first, marks.last));
     out.push(format!("call: {}", names.join(" | ")));
     for (at, tool) in tools.callable().enumerate() {
         let head = format!("{{\"name\": {}, \"{}\": ", quoted(&tool.name), style.key());
-        let tail = format!("}}{}", marks.after);
         out.push(format!(
             "call_{at}: {} arguments_{at} {}",
             quoted(&head),
-            quoted(&tail)
+            marks.after
         ));
         out.push(format!("arguments_{at}: {}", of_schema(&tool.parameters)));
     }
 }
 
 /// Rules of an answer that may call: `start`, and what it needs.
-fn calling(style: CallStyle, tools: &Tools, format: &Format) -> String {
+fn calling(tools: &Tools, style: CallStyle, controls: bool, format: &Format) -> String {
     let mut out = Vec::new();
-    let opened = match style.opening() {
-        Some(text) => format!("{} calls", quoted(text)),
+    let marks = marks(style, controls);
+    let opened = match &marks.opening {
+        Some(opening) => format!("{opening} calls"),
         None => "calls".to_owned(),
     };
     match (&tools.choice, format.schema()) {
@@ -141,11 +159,15 @@ fn calling(style: CallStyle, tools: &Tools, format: &Format) -> String {
             out.push(format!("start: answer | {opened}"));
             out.push(format!("answer: {}", of_schema(&schema)));
         }
-        (ToolChoice::Auto, None) => match style.opening() {
+        (ToolChoice::Auto, None) => match &marks.opening {
+            Some(_) if controls => {
+                out.push(format!("start: TEXT? | TEXT? {opened}"));
+                out.push("TEXT: /(.|\\n)+/".into());
+            }
             // The opening ends the text as soon as it stands there.
-            Some(text) => {
+            Some(opening) => {
                 out.push("start: TEXT? | opened calls".into());
-                out.push(format!("opened[lazy]: TEXT {}", quoted(text)));
+                out.push(format!("opened[lazy]: TEXT {opening}"));
                 out.push("TEXT: /(.|\\n)*/".into());
             }
             None => {
@@ -155,15 +177,16 @@ fn calling(style: CallStyle, tools: &Tools, format: &Format) -> String {
             }
         },
     }
-    calls(&mut out, style, tools);
+    calls(&mut out, style, &marks, tools);
     out.push(String::new());
     out.join("\n")
 }
 
-/// The grammar of an answer; `None` where any text will do.
-pub fn grammar(tools: Option<(&Tools, CallStyle)>, format: &Format) -> Option<String> {
+/// The grammar of an answer; `None` where any text will do. With functions go their model's style and whether the markup of its
+/// calls is control tokens.
+pub fn grammar(tools: Option<(&Tools, CallStyle, bool)>, format: &Format) -> Option<String> {
     match tools {
-        Some((tools, style)) => Some(calling(style, tools, format)),
+        Some((tools, style, controls)) => Some(calling(tools, style, controls, format)),
         None => format
             .schema()
             .map(|schema| format!("start: {}\n", of_schema(&schema))),
@@ -212,15 +235,18 @@ mod tests {
     #[test]
     fn text_may_turn_to_calls_where_its_markup_opens_them() {
         let tools = tools(&["a", "b"], ToolChoice::Auto);
-        let text = grammar(Some((&tools, CallStyle::Hermes)), &Format::Text).unwrap();
+        let text = grammar(Some((&tools, CallStyle::Hermes, false)), &Format::Text).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "start: TEXT? | opened calls");
         assert_eq!(lines[1], "opened[lazy]: TEXT \"<tool_call>\"");
-        assert_eq!(lines[3], r#"calls: "\n" call ("\n<tool_call>\n" call)* "#);
+        assert_eq!(
+            lines[3],
+            r#"calls: "\n" call ("\n" "<tool_call>" "\n" call)* "#
+        );
         assert_eq!(lines[4], "call: call_0 | call_1");
         assert_eq!(
             lines[5],
-            r#"call_0: "{\"name\": \"a\", \"arguments\": " arguments_0 "}\n</tool_call>""#
+            r#"call_0: "{\"name\": \"a\", \"arguments\": " arguments_0 "}\n" "</tool_call>""#
         );
         assert!(lines[6].starts_with("arguments_0: %json {"));
     }
@@ -232,7 +258,7 @@ mod tests {
             (CallStyle::Llama3, r"TEXT: /[^\{](.|\n)*/"),
             (CallStyle::Json, r"TEXT: /[^\[](.|\n)*/"),
         ] {
-            let grammar = grammar(Some((&tools, style)), &Format::Text).unwrap();
+            let grammar = grammar(Some((&tools, style, false)), &Format::Text).unwrap();
             assert!(grammar.contains(text), "{grammar}");
         }
     }
@@ -253,9 +279,13 @@ mod tests {
             ] {
                 for format in [Format::Text, Format::Object, Format::Schema(schema.clone())] {
                     let tools = tools(&["a", "b"], choice.clone());
-                    let text = grammar(Some((&tools, style)), &format).unwrap();
-                    mythic_sampling::grammar::check(&text)
-                        .unwrap_or_else(|error| panic!("{error}: {text}"));
+                    for controls in [false, true] {
+                        let text = grammar(Some((&tools, style, controls)), &format).unwrap();
+                        mythic_sampling::grammar::check(&text)
+                            .unwrap_or_else(|error| panic!("{error}: {text}"));
+                        mythic_sampling::guide::check_text(&text)
+                            .unwrap_or_else(|error| panic!("{error}: {text}"));
+                    }
                 }
             }
         }
@@ -264,15 +294,15 @@ mod tests {
     #[test]
     fn a_choice_that_must_call_leaves_no_text_and_only_what_it_names() {
         let tools = tools(&["a", "b"], ToolChoice::Named("b".into()));
-        let asked = Some((&tools, CallStyle::Llama3));
+        let asked = Some((&tools, CallStyle::Llama3, false));
         let text = grammar(asked, &Format::Text).unwrap();
-        assert!(text.starts_with("start: calls\ncalls: call \ncall: call_0\n"));
+        assert!(text.starts_with("start: calls\ncalls:  call \ncall: call_0\n"));
         assert!(text.contains(r#"{\"name\": \"b\", \"parameters\": "#) && !text.contains("TEXT"));
         let json = Tools {
             choice: ToolChoice::Auto,
             ..tools
         };
-        let asked = Some((&json, CallStyle::Hermes));
+        let asked = Some((&json, CallStyle::Hermes, false));
         let text = grammar(asked, &Format::Object).unwrap();
         assert!(text.starts_with("start: answer | \"<tool_call>\" calls\nanswer: %json {"));
     }

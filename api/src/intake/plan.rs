@@ -60,6 +60,22 @@ pub struct Served {
     pub formatter: PromptFormatter,
     /// How it calls functions.
     pub calls: CallStyle,
+    /// The control token that opens calls in its answers, where it is none of text.
+    opening: Option<u32>,
+}
+
+/// The control token that opens calls, where their whole markup is control tokens.
+fn opening(formatter: &PromptFormatter, style: CallStyle) -> Option<u32> {
+    let control = |text: &str| match formatter.tokenizer().encode(text, true).as_deref() {
+        // It gives no text.
+        Ok([id]) if formatter.piece(*id).is_empty() => Some(*id),
+        _ => None,
+    };
+    let opening = control(style.opening()?)?;
+    style
+        .closing()
+        .is_none_or(|text| control(text).is_some())
+        .then_some(opening)
 }
 
 impl Served {
@@ -75,12 +91,19 @@ impl Served {
         let calls = CallStyle::of(template.unwrap_or_default());
         Ok(Self {
             calls,
+            opening: opening(&formatter, calls),
             name: config.name.clone(),
             identity,
             address: pda::model(&identity),
             id: mythic_wire::openai::model_id(&config.name, &identity),
             formatter,
         })
+    }
+
+    /// The control token that is shown in an answer by these options, since calls begin with it, and its text.
+    pub fn shown(&self, options: Option<&Options>) -> Option<(u32, &'static str)> {
+        options?.grammar.as_ref()?;
+        self.opening.zip(self.calls.opening())
     }
 }
 
@@ -377,6 +400,20 @@ fn shaping(request: &ChatRequest) -> Option<&'static str> {
     }
 }
 
+/// Refuses a grammar that validators would refuse: `name` asks for it.
+fn check_grammar(text: &str, name: &str) -> ApiResult<()> {
+    let refused = |why: String| {
+        ApiError::invalid(
+            name,
+            format!(
+                "{name}: a schema can't be followed; simplify or leave out what is named here: {why}"
+            ),
+        )
+    };
+    mythic_sampling::grammar::check(text).map_err(|fault| refused(fault.to_string()))?;
+    mythic_sampling::guide::check_text(text).map_err(|error| refused(error.to_string()))
+}
+
 /// What says how tokens are chosen, or why this model can't be asked so; `None` = as the program replays it by itself.
 fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<Option<Options>> {
     let shaping = shaping(request);
@@ -407,7 +444,7 @@ fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<O
         ));
     }
     let calling = request.tools.as_ref();
-    let calling = calling.map(|tools| (tools, model.calls));
+    let calling = calling.map(|tools| (tools, model.calls, model.opening.is_some()));
     let options = Options {
         stop: Options::stopping(request.stop.clone()).stop,
         grammar: grammar(calling, &request.format),
@@ -429,13 +466,7 @@ fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<O
     };
     options.check().map_err(refused)?;
     if let Some(text) = &options.grammar {
-        mythic_sampling::grammar::check(text).map_err(|fault| {
-            let name = shaping.unwrap_or("response_format");
-            ApiError::invalid(
-                name,
-                format!("{name}: the grammar that it comes to is not taken: {fault}"),
-            )
-        })?;
+        check_grammar(text, shaping.unwrap_or("response_format"))?;
     }
     options
         .check_ids(model.formatter.vocab_size())

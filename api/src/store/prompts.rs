@@ -1,5 +1,6 @@
 //! Prompts of open jobs, for the operator that accepts one.
 
+use mythic_sampling::Options;
 use solana_pubkey::Pubkey;
 
 use super::{Pool, key};
@@ -13,8 +14,8 @@ pub struct KeptPrompt {
     pub salt: [u8; 16],
     /// Stop strings.
     pub stop: Vec<String>,
-    /// Canonical bytes of its options.
-    pub options: Option<Vec<u8>>,
+    /// What says how tokens are chosen, beyond the four likeliest.
+    pub options: Option<Options>,
 }
 
 /// Prompts kept under a hash.
@@ -39,7 +40,11 @@ pub async fn prompts(pool: &Pool, prompt_hash: &[u8; 32]) -> ApiResult<Vec<KeptP
                 ids,
                 salt: row.get::<_, Vec<u8>>(2).try_into().ok()?,
                 stop: row.get(3),
-                options: row.get(4),
+                options: row
+                    .get::<_, Option<Vec<u8>>>(4)
+                    .map(|bytes| Options::decode(&bytes))
+                    .transpose()
+                    .ok()?,
             })
         })
         .collect())
