@@ -145,7 +145,7 @@ impl Depth {
 }
 
 #[derive(Debug)]
-enum Place {
+enum Reading {
     Begin,
     Text,
     /// Between calls, and before the first.
@@ -157,7 +157,7 @@ enum Place {
 #[derive(Debug)]
 pub struct CallReader {
     style: CallStyle,
-    place: Place,
+    place: Reading,
     held: String,
     calls: usize,
 }
@@ -167,7 +167,7 @@ impl CallReader {
     pub fn new(style: CallStyle) -> Self {
         Self {
             style,
-            place: Place::Begin,
+            place: Reading::Begin,
             held: String::new(),
             calls: 0,
         }
@@ -189,20 +189,20 @@ impl CallReader {
     /// One step; false when more text is needed.
     fn step(&mut self, out: &mut Vec<Said>) -> bool {
         match &mut self.place {
-            Place::Begin => {
+            Reading::Begin => {
                 let is_call = self
                     .style
                     .first()
                     .is_some_and(|first| self.held.starts_with(first));
                 self.place = match is_call {
-                    true => Place::Between,
-                    false => Place::Text,
+                    true => Reading::Between,
+                    false => Reading::Text,
                 };
                 true
             }
-            Place::Text => self.text(out),
-            Place::Between => self.head(out),
-            Place::Arguments(depth) => {
+            Reading::Text => self.text(out),
+            Reading::Between => self.head(out),
+            Reading::Arguments(depth) => {
                 let end = depth.take(&self.held);
                 let rest = self.held.split_off(end.unwrap_or(self.held.len()));
                 let text = std::mem::replace(&mut self.held, rest);
@@ -210,7 +210,7 @@ impl CallReader {
                 let at = self.calls.saturating_sub(1);
                 out.push(Said::Arguments { at, text });
                 if end.is_some() {
-                    self.place = Place::Between;
+                    self.place = Reading::Between;
                 }
                 end.is_some()
             }
@@ -241,7 +241,7 @@ impl CallReader {
         }
         if found {
             self.held.drain(..end - told + opening.len());
-            self.place = Place::Between;
+            self.place = Reading::Between;
         }
         found
     }
@@ -265,7 +265,7 @@ impl CallReader {
         });
         self.calls += 1;
         self.held = arguments.to_owned();
-        self.place = Place::Arguments(Depth::default());
+        self.place = Reading::Arguments(Depth::default());
         true
     }
 
@@ -273,7 +273,7 @@ impl CallReader {
     pub fn finish(&mut self) -> Vec<Said> {
         let held = std::mem::take(&mut self.held);
         match self.place {
-            Place::Begin | Place::Text if !held.is_empty() => vec![Said::Text(held)],
+            Reading::Begin | Reading::Text if !held.is_empty() => vec![Said::Text(held)],
             _ => Vec::new(),
         }
     }

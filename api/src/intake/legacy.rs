@@ -20,7 +20,7 @@ use super::{
     openai::{ChatRequest, Given, MAX_TOP_LOGPROBS, choices, streaming},
     params::{Params, payment},
     play::{Line, Script, play},
-    render::{Frame, Part, Told, finish_reason, usage},
+    render::{Frame, Spoken, Told, finish_reason, usage},
     shapes,
 };
 use crate::{
@@ -219,7 +219,7 @@ impl Texts {
         &mut self,
         frame: &Frame,
         index: u32,
-        say: impl FnOnce(&mut Told) -> Vec<Part>,
+        say: impl FnOnce(&mut Told) -> Vec<Spoken>,
     ) -> Vec<Line> {
         let Some((told, offset)) = self.told.get_mut(index as usize) else {
             return Vec::new();
@@ -374,7 +374,7 @@ mod tests {
         let request = request.unwrap();
         assert_eq!((request.n, request.max_tokens), (2, Some(DEFAULT_TOKENS)));
         assert_eq!(request.top_logprobs, Some(3));
-        assert_eq!(request.choosing.named, Some("top_p"));
+        assert_eq!(request.drawing.named, Some("top_p"));
         for (name, value) in [
             ("best_of", json!(3)),
             ("echo", json!(true)),

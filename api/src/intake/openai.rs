@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     format::{Format, response_format},
     history::{ChatMessage, messages},
-    options::{Choosing, choosing},
+    options::{Drawing, drawing},
     params::{ClientPayment, Params, max_tokens, payment, seed, stops, temperature},
     tools::{Nesting, Tools, tools},
 };
@@ -52,7 +52,7 @@ pub struct ChatRequest {
     /// Strings that end the answer, not part of it.
     pub stop: Vec<String>,
     /// How tokens are chosen beside temperature and seed.
-    pub choosing: Choosing,
+    pub drawing: Drawing,
     /// What the answer's text has to be.
     pub format: Format,
     /// What the model may call.
@@ -142,7 +142,7 @@ impl ChatRequest {
             temperature_milli,
             seed: seed(params)?,
             stop: stops(params)?,
-            choosing: choosing(params, temperature_milli)?,
+            drawing: drawing(params, temperature_milli)?,
             format: Format::Text,
             tools: None,
             top_logprobs: None,
@@ -408,12 +408,12 @@ mod tests {
             "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}),
         )
         .unwrap();
-        assert_eq!(request.choosing.named, Some("top_p"));
+        assert_eq!(request.drawing.named, Some("top_p"));
         assert_eq!(request.format, Format::Object);
         assert_eq!(request.tools.unwrap().list[0].name, "f");
         let estimate = br#"{"prompt": "hi", "response_format": {"type": "json_object"}, "logit_bias": {"7": 1}}"#;
         let estimate = ChatRequest::parse_estimate(estimate).unwrap();
-        assert_eq!(estimate.choosing.options.logit_bias, [(7, 1_000)]);
+        assert_eq!(estimate.drawing.options.logit_bias, [(7, 1_000)]);
         let tools =
             br#"{"prompt": "hi", "tools": [{"type": "function", "function": {"name": "f"}}]}"#;
         let refused = ChatRequest::parse_inference(tools).unwrap_err();

@@ -15,14 +15,14 @@ const FOUR: u8 = mythic_model::sampling::CANDIDATES as u8;
 
 /// How tokens are to be chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Choosing {
+pub struct Drawing {
     /// Without stop strings and grammar.
     pub options: Options,
     /// The first parameter that asks for more than the program replays by itself.
     pub named: Option<&'static str>,
 }
 
-impl Choosing {
+impl Drawing {
     /// Under which sampling profile an answer is made, or the parameter for which this model is none. `also` asks for options too.
     pub fn profile(
         &self,
@@ -140,7 +140,7 @@ fn logit_bias(params: &mut Params) -> ApiResult<Vec<(u32, i32)>> {
 }
 
 /// Reads what says how tokens are chosen, beside temperature and seed.
-pub(super) fn choosing(params: &mut Params, temperature_milli: u16) -> ApiResult<Choosing> {
+pub(super) fn drawing(params: &mut Params, temperature_milli: u16) -> ApiResult<Drawing> {
     let neutral = Options::default();
     let mut options = Options {
         top_k: top_k(params)?,
@@ -178,7 +178,7 @@ pub(super) fn choosing(params: &mut Params, temperature_milli: u16) -> ApiResult
         .into_iter()
         .find(|(_, changed)| *changed)
         .map(|(name, _)| name);
-    Ok(Choosing { options, named })
+    Ok(Drawing { options, named })
 }
 
 #[cfg(test)]
@@ -187,9 +187,9 @@ mod tests {
 
     use super::*;
 
-    fn read(body: Value) -> ApiResult<Choosing> {
+    fn read(body: Value) -> ApiResult<Drawing> {
         let mut params = Params::new(body.to_string().as_bytes())?;
-        choosing(&mut params, 1_000)
+        drawing(&mut params, 1_000)
     }
 
     #[test]
@@ -202,8 +202,8 @@ mod tests {
             json!({"top_k": 32000, "logit_bias": {"5": 0}}),
             json!({"top_p": null, "top_k": null, "logit_bias": null}),
         ] {
-            let choosing = read(body.clone()).unwrap();
-            assert_eq!(choosing, Choosing::default(), "{body}");
+            let drawing = read(body.clone()).unwrap();
+            assert_eq!(drawing, Drawing::default(), "{body}");
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
     fn fractions_are_rounded_and_biases_put_in_order() {
         let body = json!({"top_p": 0.9, "top_k": 40, "min_p": 0.05, "presence_penalty": -0.5, "frequency_penalty": 1.25,
             "repetition_penalty": 1.1, "logit_bias": {"10": -100, "9": 0.5, "3": 0}});
-        let choosing = read(body).unwrap();
+        let drawing = read(body).unwrap();
         let expected = Options {
             top_k: 40,
             top_p_ppm: 900_000,
@@ -222,7 +222,7 @@ mod tests {
             logit_bias: vec![(9, 500), (10, -100_000)],
             ..Options::default()
         };
-        assert_eq!(choosing.options, expected);
+        assert_eq!(drawing.options, expected);
         expected.check().unwrap();
         let none = read(json!({"top_p": 0})).unwrap();
         assert_eq!((none.options.top_p_ppm, none.named), (1, Some("top_p")));
@@ -264,8 +264,8 @@ mod tests {
         use SamplingProfile::{SeededFull, SeededTop4};
         let profile = |body: Value, temperature: u16, is_exact: bool| {
             let mut params = Params::new(body.to_string().as_bytes()).unwrap();
-            let choosing = choosing(&mut params, temperature).unwrap();
-            choosing.profile(None, temperature, is_exact)
+            let drawing = drawing(&mut params, temperature).unwrap();
+            drawing.profile(None, temperature, is_exact)
         };
         for (body, temperature, exact, calibrated) in [
             (json!({}), 1_000, Ok(SeededFull), Ok(SeededTop4)),
@@ -293,7 +293,7 @@ mod tests {
                 "{body}"
             );
         }
-        let tools = Choosing::default().profile(Some("tools"), 0, false);
+        let tools = Drawing::default().profile(Some("tools"), 0, false);
         assert_eq!(tools, Err("tools"));
     }
 }

@@ -418,7 +418,7 @@ fn check_grammar(text: &str, name: &str) -> ApiResult<()> {
 fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<Option<Options>> {
     let shaping = shaping(request);
     let profile = request
-        .choosing
+        .drawing
         .profile(shaping, request.temperature_milli, is_exact)
         .map_err(|name| {
             ApiError::unsupported(
@@ -448,7 +448,7 @@ fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<O
     let options = Options {
         stop: Options::stopping(request.stop.clone()).stop,
         grammar: grammar(calling, &request.format),
-        ..request.choosing.options.clone()
+        ..request.drawing.options.clone()
     };
     let refused = |error: Refusal| match &error {
         Refusal::UnknownToken { .. } => ApiError::invalid("logit_bias", error.to_string()),

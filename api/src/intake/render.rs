@@ -102,7 +102,7 @@ impl Frame {
     }
 
     /// A part of a choice; `None` when there is nothing to show.
-    fn part(&self, index: u32, part: Part) -> Option<ChatCompletionChunk> {
+    fn part(&self, index: u32, part: Spoken) -> Option<ChatCompletionChunk> {
         let logprobs = self.logprobs_of(part.tokens);
         let call = |at, id, kind, name, arguments| Delta {
             tool_calls: vec![ToolCallDelta {
@@ -268,7 +268,7 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    fn take(&mut self, parts: Vec<Part>) {
+    fn take(&mut self, parts: Vec<Spoken>) {
         for part in parts {
             self.tokens.extend(part.tokens);
             match part.said {
@@ -289,13 +289,13 @@ impl Whole {
 
 /// A part of a choice that can be told.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct Spoken {
     pub said: Said,
     /// Tokens of its text.
     pub tokens: Vec<TokenLogprob>,
 }
 
-impl Part {
+impl Spoken {
     /// Its text, if it is text.
     pub fn text(&self) -> String {
         match &self.said {
@@ -330,7 +330,7 @@ impl Told {
     }
 
     /// What can be told with this piece.
-    pub(super) fn push(&mut self, piece: &Piece) -> Vec<Part> {
+    pub(super) fn push(&mut self, piece: &Piece) -> Vec<Spoken> {
         self.held.extend(piece.logprob.as_ref().map(token));
         let said = match &mut self.reader {
             None => vec![Said::Text(piece.text.clone())],
@@ -340,18 +340,18 @@ impl Told {
     }
 
     /// What was held back, at the end.
-    pub(super) fn finish(&mut self) -> Vec<Part> {
+    pub(super) fn finish(&mut self) -> Vec<Spoken> {
         let said = self.reader.as_mut().map(CallReader::finish);
         self.parts(said.unwrap_or_default())
     }
 
-    fn parts(&mut self, said: Vec<Said>) -> Vec<Part> {
+    fn parts(&mut self, said: Vec<Said>) -> Vec<Spoken> {
         let part = |said: Said| {
             let tokens = match &said {
                 Said::Text(text) => self.tokens(text.len()),
                 Said::Call { .. } | Said::Arguments { .. } => Vec::new(),
             };
-            Part { said, tokens }
+            Spoken { said, tokens }
         };
         said.into_iter().map(part).collect()
     }

@@ -48,14 +48,14 @@ pub struct ModelResponse {
     /// `disabled`.
     pub truncation: &'static str,
     #[serde(flatten)]
-    pub asked: Asked,
+    pub asked: Repeated,
     /// Job and price; null until it has ended.
     pub mythic: Option<Mythic>,
 }
 
 /// What a response repeats of its request.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
-pub struct Asked {
+pub struct Repeated {
     pub instructions: Option<String>,
     pub max_output_tokens: Option<u32>,
     pub temperature: f64,
@@ -64,9 +64,9 @@ pub struct Asked {
     /// As the request has them.
     #[schema(value_type = Vec<HashMap<String, Value>>)]
     pub tools: Vec<Map<String, Value>>,
-    pub tool_choice: AskedChoice,
-    pub text: AskedText,
-    pub reasoning: AskedReasoning,
+    pub tool_choice: RepeatedChoice,
+    pub text: RepeatedText,
+    pub reasoning: RepeatedReasoning,
     pub metadata: HashMap<String, String>,
     pub user: Option<String>,
 }
@@ -74,7 +74,7 @@ pub struct Asked {
 /// A word, or the function that is to be called.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum AskedChoice {
+pub enum RepeatedChoice {
     /// `auto`, `none` or `required`.
     Word(String),
     /// A function.
@@ -86,7 +86,7 @@ pub enum AskedChoice {
     },
 }
 
-impl Default for AskedChoice {
+impl Default for RepeatedChoice {
     fn default() -> Self {
         Self::Word("auto".into())
     }
@@ -94,7 +94,7 @@ impl Default for AskedChoice {
 
 /// What the text has to be.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
-pub struct AskedText {
+pub struct RepeatedText {
     /// `type` text, json_object or json_schema, with the fields that the request has beside it.
     #[schema(value_type = HashMap<String, Value>)]
     pub format: Map<String, Value>,
@@ -102,7 +102,7 @@ pub struct AskedText {
 
 /// Models here do not reason before they answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
-pub struct AskedReasoning {
+pub struct RepeatedReasoning {
     /// Always null.
     pub effort: Option<String>,
     /// Always null.
@@ -234,7 +234,7 @@ impl Frame {
     }
 
     /// A response that has just begun.
-    pub(super) fn begun(&self, asked: &Asked) -> ModelResponse {
+    pub(super) fn begun(&self, asked: &Repeated) -> ModelResponse {
         ModelResponse {
             id: format!("resp_{}", self.job),
             object: "response",
@@ -259,7 +259,7 @@ impl Frame {
     /// A response that has ended.
     pub(super) fn ended(
         &self,
-        asked: &Asked,
+        asked: &Repeated,
         output: Vec<OutputItem>,
         end: &ChoiceEnd,
     ) -> ModelResponse {
@@ -284,7 +284,7 @@ impl Frame {
     }
 
     /// The whole response.
-    pub(super) fn response(&self, asked: &Asked, answer: &ChoiceAnswer) -> ModelResponse {
+    pub(super) fn response(&self, asked: &Repeated, answer: &ChoiceAnswer) -> ModelResponse {
         let whole = self.whole(answer);
         let status = status(answer.end.finish);
         let mut output = Vec::new();

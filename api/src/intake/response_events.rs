@@ -6,8 +6,8 @@ use super::{
     calls::Said,
     completion::TokenLogprob,
     play::{Line, Script, written},
-    render::{Frame, Part, Told},
-    response::{Asked, OutputItem, output_text, status},
+    render::{Frame, Spoken, Told},
+    response::{OutputItem, Repeated, output_text, status},
 };
 use crate::{
     error::ApiError,
@@ -32,7 +32,7 @@ enum Open {
 
 /// What was told of a response.
 pub(super) struct ResponseEvents {
-    asked: Asked,
+    asked: Repeated,
     sequence: u64,
     told: Option<Told>,
     open: Option<Open>,
@@ -44,7 +44,7 @@ pub(super) struct ResponseEvents {
 
 impl ResponseEvents {
     /// Nothing was told; what the request asked is repeated.
-    pub fn new(asked: Asked) -> Self {
+    pub fn new(asked: Repeated) -> Self {
         Self {
             asked,
             sequence: 0,
@@ -157,7 +157,7 @@ impl ResponseEvents {
         self.items.push(item);
     }
 
-    fn tell(&mut self, frame: &Frame, parts: Vec<Part>) {
+    fn tell(&mut self, frame: &Frame, parts: Vec<Spoken>) {
         for part in parts {
             match part.said {
                 Said::Text(delta) => {
@@ -300,7 +300,7 @@ mod tests {
             rejoin: Rejoin::Never,
         };
         let run = Run::replay(head, vec![answer.clone()]);
-        let mut script = ResponseEvents::new(Asked::default());
+        let mut script = ResponseEvents::new(Repeated::default());
         let mut steps: Vec<Step> = answer
             .pieces
             .iter()
@@ -317,7 +317,7 @@ mod tests {
                 event
             })
             .collect();
-        let whole = run.frame().response(&Asked::default(), answer);
+        let whole = run.frame().response(&Repeated::default(), answer);
         (events, json!(whole))
     }
 
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_an_event_that_clients_know_as_an_error() {
-        let mut script = ResponseEvents::new(Asked::default());
+        let mut script = ResponseEvents::new(Repeated::default());
         script.failed(&ApiError::unavailable("no_validator", "gone"));
         let event: Value = serde_json::from_str(&script.out[0].data).unwrap();
         assert_eq!(event["code"], "no_validator");

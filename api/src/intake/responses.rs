@@ -18,7 +18,7 @@ use super::{
     openai::{ChatRequest, Given, streaming, top_logprobs},
     params::{Params, payment, short},
     play::play,
-    response::{Asked, AskedChoice, AskedReasoning, AskedText, ModelResponse},
+    response::{ModelResponse, Repeated, RepeatedChoice, RepeatedReasoning, RepeatedText},
     response_events::ResponseEvents,
     shapes,
     tools::{Nesting, tools},
@@ -239,16 +239,16 @@ fn input(instructions: Option<&str>, value: Option<Value>) -> ApiResult<Vec<Chat
 }
 
 /// How an answer repeats `tool_choice`.
-fn asked_choice(params: &Params) -> AskedChoice {
+fn asked_choice(params: &Params) -> RepeatedChoice {
     let choice = params.get("tool_choice");
     let name = choice.and_then(|choice| choice.get("name"));
     match (choice.and_then(Value::as_str), name.and_then(Value::as_str)) {
-        (Some(word), _) => AskedChoice::Word(word.to_owned()),
-        (None, Some(name)) => AskedChoice::Function {
+        (Some(word), _) => RepeatedChoice::Word(word.to_owned()),
+        (None, Some(name)) => RepeatedChoice::Function {
             kind: "function".into(),
             name: name.to_owned(),
         },
-        (None, None) => AskedChoice::default(),
+        (None, None) => RepeatedChoice::default(),
     }
 }
 
@@ -259,7 +259,7 @@ fn asked_metadata(params: &Params) -> HashMap<String, String> {
 }
 
 /// Reads the body of `POST /v1/responses`.
-fn parse(body: &[u8]) -> ApiResult<(ChatRequest, Asked)> {
+fn parse(body: &[u8]) -> ApiResult<(ChatRequest, Repeated)> {
     let mut params = Params::new(body)?;
     check_stateless(&mut params)?;
     check_reasoning(&mut params)?;
@@ -269,7 +269,7 @@ fn parse(body: &[u8]) -> ApiResult<(ChatRequest, Asked)> {
     let (stream, _) = streaming(&mut params)?;
     let (format, shown) = text(&mut params)?;
     let listed = params.get("tools").and_then(Value::as_array);
-    let mut asked = Asked {
+    let mut asked = Repeated {
         instructions,
         temperature: 1.0,
         top_p: params.get("top_p").and_then(Value::as_f64).unwrap_or(1.0),
@@ -280,8 +280,8 @@ fn parse(body: &[u8]) -> ApiResult<(ChatRequest, Asked)> {
             .filter_map(|tool| tool.as_object().cloned())
             .collect(),
         tool_choice: asked_choice(&params),
-        text: AskedText { format: shown },
-        reasoning: AskedReasoning::default(),
+        text: RepeatedText { format: shown },
+        reasoning: RepeatedReasoning::default(),
         metadata: asked_metadata(&params),
         user: params
             .get("user")
@@ -360,7 +360,7 @@ mod tests {
 
     use super::*;
 
-    fn read(extra: Value) -> ApiResult<(ChatRequest, Asked)> {
+    fn read(extra: Value) -> ApiResult<(ChatRequest, Repeated)> {
         let mut body = json!({"model": "m", "input": "hi"});
         for (name, value) in extra.as_object().unwrap() {
             body[name] = value.clone();
