@@ -424,7 +424,7 @@ fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<O
             ApiError::unsupported(
                 name,
                 format!(
-                    "{name} is not supported for {}: its results are compared within bounds, not to the bit, so nobody could show that {name} was followed. Leave it out, or use a model that GET /v1/models says is exact",
+                    "{name} is not supported for {}: its results are compared within bounds, not to the bit, so nobody could show that {name} was followed. Leave it out, or use a model whose is_exact is true in GET /v1/models",
                     model.id
                 ),
             )
