@@ -220,6 +220,7 @@ impl Rogue {
             prompt_ids: PROMPT.to_vec(),
             salt: hex::encode(SALT),
             stop: Vec::new(),
+            options: None,
             logprobs: false,
         })
     }

@@ -347,12 +347,19 @@ impl Engine {
         }
     }
 
-    /// Whether grammars can be asked for with this model, and whether this one can be read. Blocks for a fraction of a second.
-    pub fn check_grammar(&self, grammar: &str) -> Result<(), EngineError> {
-        let words = self.facts.words.get();
-        words
-            .and_then(|words| Guide::new(words, grammar)?.mask().map(|_| ()))
-            .map_err(|error| EngineError::Grammar(error.to_string()))
+    /// Whether answers can be made to follow a grammar with this model: reads it, and makes its first mask, on a thread for what
+    /// blocks. What it refuses is refused before anybody pays.
+    pub async fn check_grammar(&self, grammar: &str) -> Result<(), EngineError> {
+        let (facts, grammar) = (self.facts.clone(), grammar.to_owned());
+        let read = tokio::task::spawn_blocking(move || {
+            let words = facts.words.get()?;
+            Guide::new(words, &grammar)?.mask()
+        });
+        match read.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(EngineError::Grammar(error.to_string())),
+            Err(_) => Err(EngineError::Stopped),
+        }
     }
 
     /// Lets no pass begin until what is returned is dropped; one that is under way ends. Answers wait meanwhile.

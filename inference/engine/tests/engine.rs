@@ -36,7 +36,7 @@ fn step_bits(steps: &[Step]) -> Vec<Bits> {
 async fn checked_bits(engine: &Engine, prompt: &[u32], steps: &[Step]) -> Vec<Bits> {
     let ids: Vec<u32> = steps.iter().map(|s| s.token).collect();
     let claimed: Vec<[u32; 4]> = steps.iter().map(|s| s.top4.map(|(id, _)| id)).collect();
-    let found = engine.check(prompt, &ids, &claimed).await.expect("a check");
+    let found = engine.check(prompt, &ids, &claimed, None).await.expect("a check");
     found
         .iter()
         .map(|c| {
@@ -211,7 +211,7 @@ async fn log_probabilities_are_those_of_a_distribution() {
 async fn a_check_refuses_what_it_cannot_answer() {
     let engine = common::engine(EngineConfig::default());
     let check = |output: &'static [u32], claimed: &'static [[u32; 4]]| {
-        engine.check(&[1, 2, 3], output, claimed)
+        engine.check(&[1, 2, 3], output, claimed, None)
     };
     assert_eq!(check(&[], &[]).await, Ok(Vec::new()));
     assert!(matches!(
@@ -284,6 +284,7 @@ async fn a_seeded_answer_replays_and_its_evidence_verifies() {
         output_ids: steps.iter().map(|s| s.token).collect(),
         leaves: steps.iter().map(|s| s.top4).collect(),
         sampling,
+        options: None,
     })
     .expect("evidence");
     let json = serde_json::to_vec(&evidence).expect("JSON");

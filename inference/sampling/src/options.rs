@@ -278,6 +278,26 @@ impl Options {
         Ok(options)
     }
 
+    /// The bytes that messages and evidence hold: none where the options are neutral.
+    pub fn to_wire(&self) -> Result<Vec<u8>, Refusal> {
+        match self.is_neutral() {
+            true => Ok(Vec::new()),
+            false => self.encode(),
+        }
+    }
+
+    /// Options from what messages and evidence hold; neutral ones have no bytes there.
+    pub fn from_wire(bytes: &[u8]) -> Result<Self, Refusal> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let options = Self::decode(bytes)?;
+        match options.is_neutral() {
+            true => Err(Refusal::Encoding("neutral options have no bytes")),
+            false => Ok(options),
+        }
+    }
+
     /// What a job's terms say of the options: all zero where they are neutral, else [`hash::options_hash`].
     pub fn hash(&self, salt: &[u8; 16]) -> Result<Hash, Refusal> {
         match self.is_neutral() {

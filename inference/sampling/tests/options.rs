@@ -185,6 +185,17 @@ fn terms_name_neutral_options_by_zero_and_others_under_the_salt() {
 }
 
 #[test]
+fn neutral_options_have_no_bytes_in_messages() {
+    let neutral = Options::default();
+    assert_eq!(neutral.to_wire().unwrap(), [0u8; 0]);
+    assert_eq!(Options::from_wire(&[]).unwrap(), neutral);
+    Options::from_wire(&neutral.encode().unwrap()).unwrap_err();
+    let stops = Options::stopping(vec!["a".into()]);
+    let bytes = stops.to_wire().unwrap();
+    assert_eq!(Options::from_wire(&bytes).unwrap(), stops);
+}
+
+#[test]
 fn a_bias_for_a_token_that_the_model_lacks_is_refused() {
     let options = Options {
         logit_bias: vec![(3, 1), (100, 1)],

@@ -11,7 +11,7 @@
 //! Errors are `{"error":{"message","type","param","code"}}` ([`ErrorBody`]) with a status of 4xx or 5xx; in a stream that has begun
 //! they are [`NodeEvent::Error`].
 //!
-//! - [`message`]: the bodies
+//! - [`message`]: the bodies; [`bytes64`]: bytes in them
 //! - [`evidence`]: what proves a result; [`finish`]: why an output ended
 //! - [`signed`]: signed requests; [`origin`]: whom they are meant for
 //! - [`access`]: which validators see evidence; [`allowance`]: how often each may do something
@@ -20,6 +20,7 @@
 
 pub mod access;
 pub mod allowance;
+pub mod bytes64;
 #[cfg(feature = "dial")]
 pub mod dial;
 pub mod evidence;

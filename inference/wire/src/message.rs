@@ -28,9 +28,17 @@ pub struct InferenceRequest {
     pub prompt_ids: Vec<u32>,
     /// The prompt hash's salt: 32 hex digits.
     pub salt: String,
-    /// Stop strings, in the order of the terms' stop hash; empty when there are none.
+    /// Stop strings of `seeded-top4`, in the order of the terms' hash; empty when there are none.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// The canonical bytes of the sampling options, base64: for `seeded-full`, which has its stop strings there; no bytes where
+    /// they are neutral.
+    #[serde(
+        default,
+        with = "crate::bytes64",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub options: Option<Vec<u8>>,
     /// Each token is to come with its `log_sum_exp`.
     #[serde(default)]
     pub logprobs: bool,
@@ -142,9 +150,18 @@ pub struct PromptBody {
     pub prompt_ids: Vec<u32>,
     /// 32 hex digits.
     pub salt: String,
-    /// Stop strings, in the order of the terms' stop hash.
+    /// Stop strings of `seeded-top4`, in the order of the terms' hash.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// The canonical bytes of the sampling options, base64: for `seeded-full`, which has its stop strings there; no bytes where
+    /// they are neutral.
+    #[serde(
+        default,
+        with = "crate::bytes64",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
+    pub options: Option<Vec<u8>>,
 }
 
 /// `PUT /v1/jobs/:id/result`: what the node committed to on chain, signed by the operator.

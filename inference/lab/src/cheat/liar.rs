@@ -20,13 +20,15 @@ use crate::calibrate::{
     transcript::forge,
 };
 use mythic_engine::{
-    Checked, Engine, EngineConfig, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step,
+    ByOptions, Checked, Engine, EngineConfig, EngineError, EngineStats, Finish, GenerateRequest,
+    Sampler, Step,
 };
 use mythic_model::{
     gguf::TensorFormat,
     prompt::{Message, PromptError},
 };
 use mythic_node::serve::backend::{Backend, Steps};
+use mythic_sampling::Options;
 
 /// Layers that the smaller model lacks.
 const LAYERS_LEFT_OUT: u32 = 6;
@@ -112,8 +114,13 @@ impl Backend for Liar {
         prompt_ids: &'a [u32],
         output_ids: &'a [u32],
         claimed: &'a [[u32; 4]],
+        by_options: Option<ByOptions>,
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
-        Box::pin(self.0.engine.check(prompt_ids, output_ids, claimed))
+        let engine = &self.0.engine;
+        Box::pin(engine.check(prompt_ids, output_ids, claimed, by_options))
+    }
+    fn check_grammar<'a>(&'a self, grammar: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(self.0.engine.check_grammar(grammar))
     }
     fn stats(&self) -> EngineStats {
         self.0.engine.stats()
@@ -256,6 +263,23 @@ impl Inner {
                     finish: Finish::Length,
                 })
             }
+            How::IgnoreTopP => {
+                neglect(&mut request.sampler, |options| {
+                    let neutral = Options::default();
+                    options.top_k = neutral.top_k;
+                    options.top_p_ppm = neutral.top_p_ppm;
+                    options.min_p_ppm = neutral.min_p_ppm;
+                });
+                run(engine, request).await
+            }
+            How::IgnoreBias => {
+                neglect(&mut request.sampler, |options| options.logit_bias.clear());
+                run(engine, request).await
+            }
+            How::IgnoreGrammar => {
+                neglect(&mut request.sampler, |options| options.grammar = None);
+                run(engine, request).await
+            }
             // Those that answer truly; [`How::writes`] gives no others.
             _ => run(engine, request).await,
         }
@@ -309,7 +333,7 @@ impl Inner {
             let claimed: Vec<[u32; 4]> = places
                 .map(|(at, id)| cheats::among_others(*id, vocabulary, &sampling.seed, at, round))
                 .collect();
-            let checked = self.engine.check(prompt, ids, &claimed).await?;
+            let checked = self.engine.check(prompt, ids, &claimed, None).await?;
             last = claimed
                 .iter()
                 .zip(&checked)
@@ -352,6 +376,13 @@ impl Inner {
                 .map_err(failed)
         };
         self.cheap.get_or_try_init(make).await
+    }
+}
+
+/// Leaves options out, where a request has any.
+fn neglect(sampler: &mut Sampler, change: impl FnOnce(&mut Options)) {
+    if let Sampler::Full { options, .. } = sampler {
+        change(Arc::make_mut(options));
     }
 }
 

@@ -97,6 +97,11 @@ pub async fn take(
         }
         return Err(decline.into());
     }
+    // A grammar that can't be followed is refused before anything binds us. It is read only where the chain takes the payment.
+    if let Some(grammar) = admit::grammar(request.options.as_deref())? {
+        let read = model.backend.check_grammar(&grammar).await;
+        read.map_err(|error| Decline::Invalid(error.to_string()))?;
+    }
     let _admission = jobs.admission.lock().await;
     if jobs.inbox(&parsed.job).is_some() {
         return Err(Refusal::Broken("the job was brought twice at once".into()));
@@ -110,6 +115,7 @@ pub async fn take(
         ids: request.prompt_ids,
         salt: request.salt,
         stop: request.stop,
+        options: request.options,
     };
     let source = parsed.args.prompt_source.as_str().to_string();
     // On disk before anything is signed that binds us.
@@ -162,7 +168,9 @@ async fn attach(
     let work = Work::of_request(&parsed.args, &parsed.job, &parsed.model);
     let salt = wire::parse_salt(&request.salt)
         .ok_or_else(|| Decline::Invalid("salt: expected 32 hex digits".into()))?;
-    work.check_prompt(&request.prompt_ids, &salt, &request.stop)?;
+    let model = jobs.model(&parsed.model);
+    let vocabulary = model.map_or(0, |model| model.backend.vocab_size());
+    work.check_prompt(&admit::Asked::of(request, &salt), vocabulary)?;
     let attach = Msg::Attach {
         transaction: Box::new(co_sign(jobs, parsed)),
         work: Box::new(work),

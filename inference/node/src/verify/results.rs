@@ -33,6 +33,7 @@ use mythic_verifier::{
     check::{self, Finding, Subject},
     claims::{self, Found, Patience},
     question::{self, Question},
+    search::Prompt,
 };
 use mythic_wire::{Evidence, sse::SseEvent};
 
@@ -290,7 +291,7 @@ pub(super) struct Answer {
 enum Material {
     Evidence(Box<Evidence>),
     /// The prompt; output and sample are posted.
-    Prompt(Vec<u32>, Box<View>),
+    Prompt(Prompt, Box<View>),
 }
 
 /// What a look for an answer's material came to.
@@ -558,6 +559,7 @@ impl Check {
             backend.vocab_size(),
             backend.context_length() as usize,
         );
+        let question = question.by_options(evidence.options.as_deref(), None);
         match self.ask(answer, &question).await {
             Some(own) => check::compare(&subject, evidence, &own, drawn.as_deref()).1,
             None => unknown("the engine could not check it"),
@@ -565,7 +567,7 @@ impl Check {
     }
 
     /// Who hides the leaves and answers its case is checked by what it shows there.
-    async fn compare_shown(&self, answer: &Answer, prompt: &[u32], view: &View) -> Finding {
+    async fn compare_shown(&self, answer: &Answer, prompt: &Prompt, view: &View) -> Finding {
         let unknown = |reason: &str| Finding::Unknown {
             reason: reason.into(),
         };
@@ -577,7 +579,9 @@ impl Check {
         };
         let backend = &answer.serving.model.backend;
         let context = backend.context_length() as usize;
-        let question = question::of_case(case, prompt, &output, backend.vocab_size(), context);
+        let vocabulary = backend.vocab_size();
+        let question = question::of_case(case, &prompt.ids, &output, vocabulary, context);
+        let question = question.by_options(prompt.options.as_deref(), Some(case));
         match self.ask(answer, &question).await {
             Some(own) => check::compare_shown(&view.job, case, &output, &own),
             None => unknown("the engine could not check it"),
@@ -588,6 +592,7 @@ impl Check {
         let case = self.node.joinable.lock().get(&self.job).copied();
         let asked = Asked {
             job: &self.job,
+            state: &answer.state,
             fingerprint: &answer.state.fingerprint,
             question,
             submitter: answer.state.validator,

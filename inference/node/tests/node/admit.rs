@@ -130,6 +130,7 @@ impl Scene {
             prompt_ids: self.ids.clone(),
             salt: hex::encode([4; 16]),
             stop: vec![],
+            options: None,
             logprobs: false,
         };
         change(&mut request);

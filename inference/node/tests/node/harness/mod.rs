@@ -283,6 +283,7 @@ impl World {
             prompt_ids: vec![5, 6, 7, u32::from(tag)],
             salt: hex::encode([tag; 16]),
             stop: vec![],
+            options: None,
         };
         let slot = self.chain.slot(Commitment::Processed).await.unwrap();
         let args = RequestInference {
@@ -341,6 +342,7 @@ impl World {
             prompt_ids: prompt.prompt_ids.clone(),
             salt: prompt.salt.clone(),
             stop: prompt.stop.clone(),
+            options: prompt.options.clone(),
             logprobs: false,
         }
     }
