@@ -465,17 +465,35 @@ fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<O
         _ => ApiError::internal(&error),
     };
     options.check().map_err(refused)?;
-    if let Some(text) = &options.grammar {
-        check_grammar(text, shaping.unwrap_or("response_format"))?;
-    }
     options
         .check_ids(model.formatter.vocab_size())
         .map_err(refused)?;
     Ok(Some(options))
 }
 
-/// The prompt's tokens.
-async fn prompt_ids(edge: &Edge, request: &ChatRequest, model: Arc<Served>) -> ApiResult<Vec<u32>> {
+/// Why a prompt can't be told.
+fn untold(error: PromptError) -> ApiError {
+    match error {
+        PromptError::Refused(_) | PromptError::NoTemplate => {
+            ApiError::invalid("messages", error.to_string())
+        }
+        PromptError::TooLong { .. } => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "context_length_exceeded",
+            error.to_string(),
+        )
+        .param("messages"),
+        other => ApiError::internal(other),
+    }
+}
+
+/// The prompt's tokens, and that validators take the grammar.
+async fn prompt_ids(
+    edge: &Edge,
+    request: &ChatRequest,
+    model: Arc<Served>,
+    options: Option<&Options>,
+) -> ApiResult<Vec<u32>> {
     let vocabulary = model.formatter.vocab_size();
     if let Given::Ids(ids) = &request.given
         && let Some(id) = ids.iter().find(|id| **id as usize >= vocabulary)
@@ -486,28 +504,21 @@ async fn prompt_ids(edge: &Edge, request: &ChatRequest, model: Arc<Served>) -> A
         ));
     }
     let (given, tools) = (request.given.clone(), request.tools.clone());
+    let grammar = options.and_then(|options| options.grammar.clone());
+    let shaping = shaping(request).unwrap_or("response_format");
     let turn = edge.turn().await?;
-    // Tokenising a long prompt takes milliseconds: not on the threads that serve streams. The turn lasts as long as the work, also
-    // when nobody waits for it any more.
-    let format = move || {
+    // Reading a long prompt or a grammar takes milliseconds: not on the threads that serve streams. The turn lasts as long as the
+    // work, also when nobody waits for it any more.
+    let read = move || {
         let _turn = turn;
-        prompt::tokens(&model.formatter, model.calls, &given, tools.as_ref())
+        if let Some(text) = grammar {
+            check_grammar(&text, shaping)?;
+        }
+        prompt::tokens(&model.formatter, model.calls, &given, tools.as_ref()).map_err(untold)
     };
-    let ids = tokio::task::spawn_blocking(format)
+    let ids = tokio::task::spawn_blocking(read)
         .await
-        .map_err(ApiError::internal)?
-        .map_err(|error| match error {
-            PromptError::Refused(_) | PromptError::NoTemplate => {
-                ApiError::invalid("messages", error.to_string())
-            }
-            PromptError::TooLong { .. } => ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "context_length_exceeded",
-                error.to_string(),
-            )
-            .param("messages"),
-            other => ApiError::internal(other),
-        })?;
+        .map_err(ApiError::internal)??;
     match ids.is_empty() {
         true => Err(ApiError::invalid("prompt", "the prompt has no tokens")),
         false => Ok(ids),
@@ -547,7 +558,7 @@ pub async fn plan(
         .min(model.formatter.context_length());
     check_bytes(bytes(request), context)?;
     let options = options(request, &model, on_chain.spec.is_exact())?;
-    let prompt_ids = prompt_ids(edge, request, model.clone()).await?;
+    let prompt_ids = prompt_ids(edge, request, model.clone(), options.as_ref()).await?;
     let prompt_tokens = u32::try_from(prompt_ids.len()).unwrap_or(u32::MAX);
     let max_output_tokens = fit(
         prompt_tokens,

@@ -24,6 +24,10 @@ pub fn receipt(parts: &Jobs, job: &Pubkey) -> String {
     )
 }
 
+/// OpenAI's log-probability of a token that is not among those that are shown: of what is drawn beyond the four likeliest nobody
+/// knows more than that it is below theirs.
+const UNSHOWN: f64 = -9999.0;
+
 /// Turns token ids into the steps of an answer.
 pub struct Decoder<'a> {
     formatter: &'a PromptFormatter,
@@ -82,29 +86,25 @@ impl<'a> Decoder<'a> {
         };
         let hidden = over || self.formatter.eos_ids().contains(&token);
         let logprobs = log_sum_exp.and_then(|sum| logprobs(top4.map(|(_, logit)| logit), sum));
+        let candidate = |id: u32, logprob: f64| {
+            let bytes = self.formatter.tokenizer().piece(id).to_vec();
+            Candidate {
+                token: String::from_utf8_lossy(&bytes).into_owned(),
+                logprob,
+                bytes,
+            }
+        };
         let logprob = match (self.top, logprobs) {
             (Some(top), Some(logprobs)) if !hidden => {
-                let candidates: Vec<Candidate> = top4
-                    .iter()
-                    .zip(logprobs)
-                    .map(|((id, _), logprob)| {
-                        let bytes = self.formatter.tokenizer().piece(*id).to_vec();
-                        Candidate {
-                            token: String::from_utf8_lossy(&bytes).into_owned(),
-                            logprob,
-                            bytes,
-                        }
-                    })
-                    .collect();
-                top4.iter()
-                    .position(|(id, _)| *id == token)
-                    .and_then(|at| candidates.get(at).cloned())
-                    .map(|chosen| {
-                        (
-                            chosen,
-                            candidates.into_iter().take(usize::from(top)).collect(),
-                        )
-                    })
+                let at = top4.iter().position(|(id, _)| *id == token);
+                let own = at.and_then(|at| logprobs.get(at).copied());
+                let likeliest = top4.iter().zip(logprobs).take(usize::from(top));
+                Some((
+                    candidate(token, own.unwrap_or(UNSHOWN)),
+                    likeliest
+                        .map(|((id, _), logprob)| candidate(*id, logprob))
+                        .collect(),
+                ))
             }
             _ => None,
         };
