@@ -134,3 +134,116 @@ fn make(words: &Words, task: Task) -> Result<(Box<Guide>, Mask), GuideError> {
     let mask = guide.mask()?;
     Ok((guide, mask))
 }
+
+#[cfg(test)]
+mod tests {
+    use mythic_lab::random_model::RandomModel;
+    use mythic_model::gguf::TensorFormat;
+    use mythic_sampling::Options;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{Engine, EngineConfig, GenerateRequest, Sampler, Step};
+
+    /// An engine, and where its file lies.
+    fn engine() -> (Engine, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.gguf");
+        RandomModel::new(TensorFormat::Q8_0, 5)
+            .write(&path)
+            .unwrap();
+        let config = EngineConfig {
+            threads: 1,
+            kv_bytes: 64 << 20,
+            ..EngineConfig::default()
+        };
+        (Engine::load(&path, config).unwrap(), directory)
+    }
+
+    fn request(grammar: Option<&str>, max_tokens: u32) -> GenerateRequest {
+        let options = Options {
+            grammar: grammar.map(str::to_owned),
+            ..Options::default()
+        };
+        GenerateRequest {
+            prompt_ids: (40..72).collect(),
+            max_tokens,
+            sampler: Sampler::Full {
+                seed: [7; 32],
+                temperature_milli: 1_000,
+                options: Arc::new(options),
+            },
+            stop: Vec::new(),
+            logprobs: false,
+        }
+    }
+
+    async fn all(engine: &Engine, request: GenerateRequest) -> Vec<Step> {
+        let mut steps = engine.generate(request, CancellationToken::new()).unwrap();
+        let mut all = Vec::new();
+        while let Some(step) = steps.recv().await {
+            all.push(step.unwrap());
+        }
+        all
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_whose_masks_are_late_holds_up_no_other_and_is_the_same() {
+        let (engine, _directory) = engine();
+        let grammar = "start: \"yes\" | \"no\"\n";
+        // Whoever makes the vocabulary is held: no mask can be made.
+        let words = engine.facts.words.clone();
+        let (release, held) = channel::<()>();
+        let (entered, inside) = channel();
+        let holder = std::thread::spawn(move || {
+            let _ = words.made.get_or_init(|| {
+                entered.send(()).unwrap();
+                held.recv().unwrap();
+                Vocabulary::new(words.formatter.tokenizer())
+            });
+        });
+        inside.recv().unwrap();
+        let cancel = CancellationToken::new();
+        let mut late = engine
+            .generate(request(Some(grammar), 8), cancel.clone())
+            .unwrap();
+        // A dozen answers come to their ends meanwhile, each with all of its tokens.
+        for _ in 0..12 {
+            let steps = all(&engine, request(None, 16)).await;
+            assert!(steps.last().is_some_and(|step| step.finish.is_some()));
+        }
+        assert!(late.try_recv().is_err(), "it waits for its first mask");
+        // One that waits is cancelled like any other.
+        let stopped = CancellationToken::new();
+        let mut other = engine
+            .generate(request(Some(grammar), 8), stopped.clone())
+            .unwrap();
+        stopped.cancel();
+        let ended = other.recv().await;
+        assert!(matches!(ended, Some(Err(crate::EngineError::Cancelled))));
+        release.send(()).unwrap();
+        holder.join().unwrap();
+        let mut steps = Vec::new();
+        while let Some(step) = late.recv().await {
+            steps.push(step.unwrap());
+        }
+        let text: String = steps.iter().map(|step| step.text.as_str()).collect();
+        assert!(["yes", "no"].contains(&text.as_str()), "{text}");
+        let again = all(&engine, request(Some(grammar), 8)).await;
+        assert_eq!(again, steps);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_grammar_that_cant_be_followed_ends_its_own_answer() {
+        let (engine, _directory) = engine();
+        assert!(engine.check_grammar("start: \"a\"\n").await.is_ok());
+        let nonsense = "start: <|nobody|>\n";
+        assert!(engine.check_grammar(nonsense).await.is_err());
+        let cancel = CancellationToken::new();
+        let mut steps = engine.generate(request(Some(nonsense), 8), cancel).unwrap();
+        let ended = steps.recv().await;
+        assert!(matches!(ended, Some(Err(crate::EngineError::Grammar(_)))));
+        assert!(steps.recv().await.is_none());
+        assert!(!all(&engine, request(None, 4)).await.is_empty());
+    }
+}

@@ -31,12 +31,29 @@ pub struct Shown<'a> {
     pub finish_reason: u8,
 }
 
+/// What a judge knows of a model's tokens.
+pub trait Tokens {
+    /// The bytes that a token stands for in text.
+    fn piece(&self, id: u32) -> &[u8];
+    /// The tokens that end an answer.
+    fn ends(&self) -> &[u32];
+}
+
+impl Tokens for Tokenizer {
+    fn piece(&self, id: u32) -> &[u8] {
+        Tokenizer::piece(self, id)
+    }
+    fn ends(&self) -> &[u32] {
+        self.end_ids()
+    }
+}
+
 impl Shown<'_> {
     /// What must stand at every position that is `asked`; masks are made at all of them, one after the other as the maker of the
     /// answer does it, so that the library's limits are met where it met them.
     pub fn follow(
         &self,
-        tokenizer: &Tokenizer,
+        tokens: &impl Tokens,
         vocabulary: Option<&Vocabulary>,
         asked: &dyn Fn(u32) -> bool,
     ) -> Result<Vec<Expected>, GuideError> {
@@ -52,8 +69,8 @@ impl Shown<'_> {
         let (mut in_grammar, mut is_over) = (true, false);
         let mut all = Vec::with_capacity(self.output.len());
         for (position, token) in (0u32..).zip(self.output) {
-            let is_end = tokenizer.end_ids().contains(token);
-            let added = ending.push(tokenizer.piece(*token), is_end);
+            let is_end = tokens.ends().contains(token);
+            let added = ending.push(tokens.piece(*token), is_end);
             let stops_here = added.finish == Some(FinishReason::Stopped);
             let follows = in_grammar && !is_over;
             let mask = match guide.as_mut().filter(|_| follows) {

@@ -45,26 +45,37 @@ pub struct Vocabulary {
 impl Vocabulary {
     /// Of a tokenizer. Text that a control token shows is none that a grammar's strings could mean; `<name>` means the token itself.
     pub fn new(tokenizer: &Tokenizer) -> Result<Self, GuideError> {
-        let size = tokenizer.vocab_size();
-        let count = u32::try_from(size)
-            .map_err(|_| GuideError::Vocabulary(format!("it has {size} tokens")))?;
-        let mut words: Vec<Vec<u8>> = (0..count)
-            .map(|id| word(tokenizer.piece(id)).to_vec())
-            .collect();
-        for text in tokenizer.control_texts() {
-            // What parts of it mean is for the tokenizer to say; of two with one text the first is meant.
-            if let Ok([id]) = tokenizer.encode(text, true).as_deref()
-                && let Some(word) = words.get_mut(*id as usize)
-            {
+        let count = u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX);
+        let pieces = (0..count).map(|id| tokenizer.piece(id));
+        let texts = tokenizer.control_texts().iter();
+        // What the parts of a text mean is for the tokenizer to say.
+        let controls = texts.filter_map(|text| match tokenizer.encode(text, true).as_deref() {
+            Ok([id]) => Some((*id, text.as_str())),
+            _ => None,
+        });
+        Self::of(pieces, controls, tokenizer.end_ids())
+    }
+
+    /// Of the bytes of all tokens, the texts of control tokens, and the tokens that end an answer.
+    pub fn of<'a>(
+        pieces: impl Iterator<Item = &'a [u8]>,
+        controls: impl Iterator<Item = (u32, &'a str)>,
+        ends: &[u32],
+    ) -> Result<Self, GuideError> {
+        let mut words: Vec<Vec<u8>> = pieces.map(|piece| word(piece).to_vec()).collect();
+        for (id, text) in controls {
+            if let Some(word) = words.get_mut(id as usize) {
                 *word = control(text);
             }
         }
-        let ends = tokenizer.end_ids().to_vec();
+        let size = words.len();
+        let count = u32::try_from(size)
+            .map_err(|_| GuideError::Vocabulary(format!("it has {size} tokens")))?;
         guarded(|| {
             let info = TokRxInfo::new(count, ends.first().copied().unwrap_or(u32::MAX));
             let mut trie = TokTrie::from(&info, &words);
             if !ends.is_empty() {
-                trie = trie.with_eos_tokens(&ends);
+                trie = trie.with_eos_tokens(ends);
             }
             let env: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
             let made = ParserFactory::new(&env, InferenceCapabilities::default(), &[]);

@@ -15,7 +15,7 @@ impl Mask {
         if let Some(last) = bits.last_mut()
             && !vocabulary.is_multiple_of(32)
         {
-            *last &= (1 << (vocabulary % 32)) - 1;
+            *last &= (1u32 << (vocabulary % 32)) - 1;
         }
         Self { bits, vocabulary }
     }

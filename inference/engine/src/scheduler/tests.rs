@@ -414,6 +414,29 @@ fn simulate(seed: u64, passes: u64) {
 }
 
 #[test]
+fn a_request_whose_token_is_late_takes_no_rows_and_holds_up_no_pass() {
+    let mut s = Scheduler::new(limits());
+    let late = s.submit(chat(0..20, 10)).unwrap();
+    let other = s.submit(chat(100..120, 10)).unwrap();
+    let mut pass = Vec::new();
+    for _ in 0..2 {
+        s.plan(&mut pass);
+        s.advance(&pass);
+    }
+    for _ in 0..9 {
+        s.push(other, 9);
+        s.plan(&mut pass);
+        assert_eq!(rows(&pass), [(other, 1)]);
+        s.advance(&pass);
+    }
+    s.plan(&mut pass);
+    assert!(pass.is_empty(), "nobody has a token to read");
+    s.push(late, 9);
+    s.plan(&mut pass);
+    assert_eq!(rows(&pass), [(late, 1)]);
+}
+
+#[test]
 fn seeded_arrivals_and_cancels_break_no_invariant() {
     for seed in 0..100 {
         eprintln!("seed {seed}");

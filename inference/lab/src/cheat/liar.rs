@@ -263,21 +263,8 @@ impl Inner {
                     finish: Finish::Length,
                 })
             }
-            How::IgnoreTopP => {
-                neglect(&mut request.sampler, |options| {
-                    let neutral = Options::default();
-                    options.top_k = neutral.top_k;
-                    options.top_p_ppm = neutral.top_p_ppm;
-                    options.min_p_ppm = neutral.min_p_ppm;
-                });
-                run(engine, request).await
-            }
-            How::IgnoreBias => {
-                neglect(&mut request.sampler, |options| options.logit_bias.clear());
-                run(engine, request).await
-            }
-            How::IgnoreGrammar => {
-                neglect(&mut request.sampler, |options| options.grammar = None);
+            how @ (How::IgnoreTopP | How::IgnoreBias | How::IgnoreGrammar) => {
+                neglect(&mut request.sampler, how);
                 run(engine, request).await
             }
             // Those that answer truly; [`How::writes`] gives no others.
@@ -379,10 +366,21 @@ impl Inner {
     }
 }
 
-/// Leaves options out, where a request has any.
-fn neglect(sampler: &mut Sampler, change: impl FnOnce(&mut Options)) {
-    if let Sampler::Full { options, .. } = sampler {
-        change(Arc::make_mut(options));
+/// Leaves out what a cheat ignores of a request's options, if it has any.
+fn neglect(sampler: &mut Sampler, how: How) {
+    let Sampler::Full { options, .. } = sampler else {
+        return;
+    };
+    let (options, neutral) = (Arc::make_mut(options), Options::default());
+    match how {
+        How::IgnoreTopP => {
+            options.top_k = neutral.top_k;
+            options.top_p_ppm = neutral.top_p_ppm;
+            options.min_p_ppm = neutral.min_p_ppm;
+        }
+        How::IgnoreBias => options.logit_bias.clear(),
+        How::IgnoreGrammar => options.grammar = None,
+        _ => {}
     }
 }
 

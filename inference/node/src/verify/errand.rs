@@ -17,7 +17,6 @@ use super::{Verifier, checking::Asked, lane::Purpose, worth};
 use crate::keep::journal::Record;
 use mythic_verifier::{
     book::{Book, Ended, Note},
-    check,
     docket::{self, Data, Duty, Held, Kind, Outcome},
     postings,
     question::{self, Question},

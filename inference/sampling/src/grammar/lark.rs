@@ -212,7 +212,7 @@ impl<'t> Scanner<'t, '_> {
     fn special(&mut self) -> Result<Token, Fault> {
         // By number, a token would be one of this model alone, and a range of them a mask of its own making.
         let name =
-            |b: &u8| !matches!(b, b'<' | b'>' | b'[' | b']' | b'"' | b'\\' | 0..=b' ' | 0x7f..);
+            |b: &u8| !matches!(b, b'<' | b'>' | b'[' | b']' | b'"' | b'\\' | 0..=b' ' | 0x7f..=0xff);
         let length = self.rest().bytes().skip(1).take_while(name).count();
         if length == 0 || self.rest().as_bytes().get(length + 1) != Some(&b'>') {
             return self.fault("a token without a name");
@@ -326,7 +326,7 @@ fn body_length(body: &[Token]) -> usize {
     (0..body.len()).find(ends).unwrap_or(body.len())
 }
 
-/// A group that is open: what was counted before it, and what repeats its last thing.
+/// What a definition's body comes to; the first of the open groups is the body itself.
 fn definition(body: &[Token]) -> Result<Definition, &'static str> {
     let mut open: Vec<Definition> = vec![Definition::default()];
     // What a repetition behind it repeats.
