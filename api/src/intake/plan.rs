@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use mythic_model::{
     gguf::Gguf,
     prompt::{PromptError, PromptFormatter},
 };
-use mythic_sampling::{Options, Refusal};
+use mythic_sampling::{Guide, GuideError, Options, Refusal, Vocabulary};
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
@@ -62,6 +62,8 @@ pub struct Served {
     pub calls: CallStyle,
     /// The control token that opens calls in its answers, where it is none of text.
     opening: Option<u32>,
+    /// Its tokens as grammars see them; made with the first.
+    vocabulary: OnceLock<Result<Vocabulary, GuideError>>,
 }
 
 /// The control token that opens calls, where their whole markup is control tokens.
@@ -92,12 +94,21 @@ impl Served {
         Ok(Self {
             calls,
             opening: opening(&formatter, calls),
+            vocabulary: OnceLock::new(),
             name: config.name.clone(),
             identity,
             address: pda::model(&identity),
             id: mythic_wire::openai::model_id(&config.name, &identity),
             formatter,
         })
+    }
+
+    /// Reads a grammar as validators do before they take a job: up to the first token of an answer.
+    fn read_grammar(&self, text: &str) -> Result<(), GuideError> {
+        let made = || Vocabulary::new(self.formatter.tokenizer());
+        let vocabulary = self.vocabulary.get_or_init(made).as_ref();
+        let mut guide = Guide::new(vocabulary.map_err(GuideError::clone)?, text)?;
+        guide.mask().map(drop)
     }
 
     /// The control token that is shown in an answer by these options, since calls begin with it, and its text.
@@ -401,7 +412,7 @@ fn shaping(request: &ChatRequest) -> Option<&'static str> {
 }
 
 /// Refuses a grammar that validators would refuse: `name` asks for it.
-fn check_grammar(text: &str, name: &str) -> ApiResult<()> {
+fn check_grammar(model: &Served, text: &str, name: &str) -> ApiResult<()> {
     let refused = |why: String| {
         ApiError::invalid(
             name,
@@ -411,7 +422,9 @@ fn check_grammar(text: &str, name: &str) -> ApiResult<()> {
         )
     };
     mythic_sampling::grammar::check(text).map_err(|fault| refused(fault.to_string()))?;
-    mythic_sampling::guide::check_text(text).map_err(|error| refused(error.to_string()))
+    model
+        .read_grammar(text)
+        .map_err(|error| refused(error.to_string()))
 }
 
 /// What says how tokens are chosen, or why this model can't be asked so; `None` = as the program replays it by itself.
@@ -512,7 +525,7 @@ async fn prompt_ids(
     let read = move || {
         let _turn = turn;
         if let Some(text) = grammar {
-            check_grammar(&text, shaping)?;
+            check_grammar(&model, &text, shaping)?;
         }
         prompt::tokens(&model.formatter, model.calls, &given, tools.as_ref()).map_err(untold)
     };
