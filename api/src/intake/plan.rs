@@ -90,7 +90,7 @@ impl Served {
         let formatter = PromptFormatter::from_parsed(&gguf)
             .and_then(|formatter| formatter.check_template().map(|()| formatter))
             .with_context(reading)?;
-        let calls = CallStyle::of(template.unwrap_or_default());
+        let calls = prompt::style(&formatter, template.unwrap_or_default());
         Ok(Self {
             calls,
             opening: opening(&formatter, calls),

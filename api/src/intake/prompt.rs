@@ -29,6 +29,27 @@ pub fn tokens(
     }
 }
 
+/// How a model calls functions: as its template says, if it tells the model of them.
+pub fn style(formatter: &PromptFormatter, template: &str) -> CallStyle {
+    const NAME: &str = "is_this_told";
+    let style = CallStyle::of(template);
+    let told = || {
+        let asked = Conversation {
+            messages: vec![json!({"role": "user", "content": "Hello."})],
+            tools: vec![
+                json!({"type": "function", "function": {"name": NAME, "description": "None.",
+                "parameters": {"type": "object", "properties": {}}}}),
+            ],
+        };
+        let ids = formatter.converse(&asked);
+        ids.is_ok_and(|ids| formatter.decode(&ids).contains(NAME))
+    };
+    match style.is_native() && !told() {
+        true => CallStyle::Json,
+        false => style,
+    }
+}
+
 fn needs_tools(messages: &[ChatMessage], tools: Option<&Tools>) -> bool {
     let is_called = |message: &ChatMessage| message.role == "tool" || !message.calls.is_empty();
     tools.is_some() || messages.iter().any(is_called)
