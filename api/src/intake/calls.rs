@@ -80,6 +80,14 @@ impl CallStyle {
     }
 }
 
+/// How an answer may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calling {
+    pub style: CallStyle,
+    /// There are calls or text and never both: text that is JSON may hold any string, that of an opening too.
+    pub is_alone: bool,
+}
+
 /// What of an answer is new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
@@ -156,7 +164,7 @@ enum Reading {
 /// Tells calls from text in an answer that comes in pieces.
 #[derive(Debug)]
 pub struct CallReader {
-    style: CallStyle,
+    calling: Calling,
     place: Reading,
     held: String,
     calls: usize,
@@ -164,9 +172,9 @@ pub struct CallReader {
 
 impl CallReader {
     /// A reader of one answer.
-    pub fn new(style: CallStyle) -> Self {
+    pub fn new(calling: Calling) -> Self {
         Self {
-            style,
+            calling,
             place: Reading::Begin,
             held: String::new(),
             calls: 0,
@@ -190,10 +198,17 @@ impl CallReader {
     fn step(&mut self, out: &mut Vec<Said>) -> bool {
         match &mut self.place {
             Reading::Begin => {
-                let is_call = self
-                    .style
-                    .first()
-                    .is_some_and(|first| self.held.starts_with(first));
+                let style = self.calling.style;
+                let is_call = match (style.first(), style.opening()) {
+                    (Some(first), _) => self.held.starts_with(first),
+                    (None, Some(opening)) if self.calling.is_alone => {
+                        if self.held.len() < opening.len() && opening.starts_with(&self.held) {
+                            return false;
+                        }
+                        self.held.starts_with(opening)
+                    }
+                    (None, _) => false,
+                };
                 self.place = match is_call {
                     true => Reading::Between,
                     false => Reading::Text,
@@ -219,7 +234,8 @@ impl CallReader {
 
     /// Tells text, but for what may begin a call, and blanks before it.
     fn text(&mut self, out: &mut Vec<Said>) -> bool {
-        let Some(opening) = self.style.opening() else {
+        let opening = self.calling.style.opening();
+        let Some(opening) = opening.filter(|_| !self.calling.is_alone) else {
             out.push(Said::Text(std::mem::take(&mut self.held)));
             return false;
         };
@@ -255,7 +271,7 @@ impl CallReader {
         let Some((name, behind)) = rest.split_once('"') else {
             return false;
         };
-        let key = format!(", \"{}\": ", self.style.key());
+        let key = format!(", \"{}\": ", self.calling.style.key());
         let Some(arguments) = behind.strip_prefix(key.as_str()) else {
             return false;
         };
@@ -285,7 +301,14 @@ mod tests {
 
     /// What is told of an answer that comes in pieces of so many characters, joined.
     fn read(style: CallStyle, answer: &str, size: usize) -> (String, Vec<(String, String)>) {
-        let mut reader = CallReader::new(style);
+        let calling = Calling {
+            style,
+            is_alone: false,
+        };
+        told(CallReader::new(calling), answer, size)
+    }
+
+    fn told(mut reader: CallReader, answer: &str, size: usize) -> (String, Vec<(String, String)>) {
         let (mut text, mut calls) = (String::new(), Vec::<(String, String)>::new());
         let chars: Vec<char> = answer.chars().collect();
         let mut said: Vec<Said> = chars
@@ -338,6 +361,22 @@ mod tests {
                 read(CallStyle::Llama3, &llama, size),
                 (String::new(), vec![a.clone()])
             );
+        }
+    }
+
+    #[test]
+    fn json_that_holds_an_opening_is_text_where_calls_stand_alone() {
+        let calling = Calling {
+            style: CallStyle::Hermes,
+            is_alone: true,
+        };
+        let json = "{\"a\": \"<tool_call>\\n{\\\"name\\\": 1}\"}";
+        let call = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+        for size in [1, 3, 1000] {
+            let read = |answer: &str| told(CallReader::new(calling), answer, size);
+            assert_eq!(read(json), (json.to_owned(), vec![]));
+            let called = vec![("f".to_owned(), "{}".to_owned())];
+            assert_eq!(read(call), (String::new(), called));
         }
     }
 

@@ -29,7 +29,7 @@ use crate::{
     error::{ApiError, ApiResult},
     http::Edge,
     intake::{
-        calls::CallStyle,
+        calls::{CallStyle, Calling},
         format::Format,
         grammar::grammar,
         history::ChatMessage,
@@ -270,7 +270,7 @@ pub struct Plan {
     /// What says how tokens are chosen, under sampling profile `seeded-full`; `None` = `seeded-top4`.
     pub options: Option<Options>,
     /// How the answer calls functions, if it may.
-    pub calls: Option<CallStyle>,
+    pub calls: Option<Calling>,
     /// Slots to the deadline.
     pub deadline_slots: u32,
     /// Slots that a nonce lives.
@@ -595,7 +595,10 @@ pub async fn plan(
         seed: request.seed,
         stop: request.stop.clone(),
         options,
-        calls: request.tools.is_some().then_some(model.calls),
+        calls: request.tools.is_some().then_some(Calling {
+            style: model.calls,
+            is_alone: request.format != Format::Text,
+        }),
         deadline_slots: config.deadline_slots.min(rules.params.max_job_slots.get()),
         nonce_slots: config
             .nonce_slots

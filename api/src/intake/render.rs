@@ -6,7 +6,7 @@ use mythic_interface::state::SamplingProfile;
 use mythic_wire::Finish;
 
 use super::{
-    calls::{CallReader, CallStyle, Said, call_id},
+    calls::{CallReader, Calling, Said, call_id},
     completion::{
         AnswerMessage, CalledFunction, ChatChoice, ChatCompletion, ChatCompletionChunk,
         ChunkChoice, CompletionTokensDetails, Delta, FunctionDelta, Logprobs, Mythic, MythicJob,
@@ -35,7 +35,7 @@ pub struct Frame {
     /// The client wants log-probabilities.
     pub logprobs: bool,
     /// How the answer calls functions, if it may.
-    pub calls: Option<CallStyle>,
+    pub calls: Option<Calling>,
     /// How tokens were chosen.
     pub profile: SamplingProfile,
     /// A stored answer is being shown again.
@@ -317,7 +317,7 @@ pub struct Told {
 
 impl Told {
     /// Nothing was told of a choice that calls so, if it does.
-    fn new(calls: Option<CallStyle>) -> Self {
+    fn new(calls: Option<Calling>) -> Self {
         Self {
             reader: calls.map(CallReader::new),
             ..Self::default()
@@ -405,6 +405,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::intake::calls::CallStyle;
 
     fn frame() -> Frame {
         Frame {
@@ -585,7 +586,10 @@ mod tests {
     fn calling() -> (Frame, ChoiceAnswer) {
         let frame = Frame {
             logprobs: true,
-            calls: Some(CallStyle::Hermes),
+            calls: Some(Calling {
+                style: CallStyle::Hermes,
+                is_alone: false,
+            }),
             profile: SamplingProfile::SeededFull,
             ..frame()
         };

@@ -259,7 +259,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        intake::calls::CallStyle,
+        intake::calls::{CallStyle, Calling},
         jobs::{
             answer::{ChoiceAnswer, Piece},
             run::{Rejoin, RunHead},
@@ -287,7 +287,7 @@ mod tests {
     }
 
     /// The events of an answer, and the response that it is as a whole.
-    fn told(calls: Option<CallStyle>, answer: &ChoiceAnswer) -> (Vec<Value>, Value) {
+    fn told(calls: Option<Calling>, answer: &ChoiceAnswer) -> (Vec<Value>, Value) {
         let head = RunHead {
             id: "r".into(),
             key_id: "k".into(),
@@ -365,7 +365,11 @@ mod tests {
             ": 1}}\n</tool_call>\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>",
         ];
         let answer = answer(&pieces, Finish::Eos);
-        let (events, whole) = told(Some(CallStyle::Hermes), &answer);
+        let calling = Calling {
+            style: CallStyle::Hermes,
+            is_alone: false,
+        };
+        let (events, whole) = told(Some(calling), &answer);
         let output = whole["output"].as_array().unwrap();
         let kinds: Vec<&Value> = output.iter().map(|item| &item["type"]).collect();
         assert_eq!(kinds, ["message", "function_call", "function_call"]);

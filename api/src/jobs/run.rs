@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::ApiError,
-    intake::{calls::CallStyle, render::Frame},
+    intake::{calls::Calling, render::Frame},
     jobs::answer::{ChoiceAnswer, ChoiceEnd, Piece},
 };
 
@@ -59,7 +59,7 @@ pub struct RunHead {
     /// The answer carries log-probabilities.
     pub logprobs: bool,
     /// How the answer calls functions, if it may.
-    pub calls: Option<CallStyle>,
+    pub calls: Option<Calling>,
     /// How tokens are chosen.
     pub profile: SamplingProfile,
     /// Whether a client that was lost may come back.
