@@ -9,6 +9,7 @@ use axum::{
 };
 use mythic_client::Commitment;
 use mythic_http::Trace;
+use mythic_interface::state::SamplingProfile;
 use sha2::{Digest, Sha256};
 use solana_signer::Signer;
 
@@ -87,7 +88,7 @@ impl Intake<'_> {
             Some(payment) => payment.salt,
             None => pay::prompt_salt(&app.chain, &id),
         };
-        let plan = plan::plan(&app.catalogue, &app.config, &app.edge, &request, salt).await?;
+        let mut plan = plan::plan(&app.catalogue, &app.config, &app.edge, &request, salt).await?;
         judges::require(app, &plan.model).await?;
         let payer = match (account, client) {
             (Some(account), _) => Payer::Key(account),
@@ -98,6 +99,9 @@ impl Intake<'_> {
                     .slot(Commitment::Processed)
                     .await
                     .map_err(chain_error)?;
+                if client.arguments.sampling_profile == SamplingProfile::SeededTop4 as u8 {
+                    plan.stay_among_four();
+                }
                 own::matches_plan(&client, &plan, &app.chain.prompt_source, slot)?;
                 if client.validator.is_none() != self.open {
                     return Err(ApiError::invalid(

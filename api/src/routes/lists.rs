@@ -396,6 +396,8 @@ pub struct ModelView {
     status: Option<&'static str>,
     /// Arithmetic of its logits.
     kernel_profile: Option<&'static str>,
+    /// Its results are compared to the bit, so that options, functions and formats can be asked for.
+    is_exact: Option<bool>,
     price_in_lamports_per_1k: Option<u32>,
     price_out_lamports_per_1k: Option<u32>,
     /// Tokens of prompt and answer together.
@@ -440,6 +442,7 @@ async fn model_view(app: &App, model: &crate::intake::plan::Served) -> ModelView
             .and_then(|c| u8::try_from(c.spec.kernel_profile.get()).ok())
             .and_then(KernelProfile::from_u8)
             .map(KernelProfile::as_str),
+        is_exact: chain.map(|c| c.spec.is_exact()),
         price_in_lamports_per_1k: chain.map(|c| c.price_in.get()),
         price_out_lamports_per_1k: chain.map(|c| c.price_out.get()),
         context_length: chain.map(|c| c.spec.context_length.get()),

@@ -43,6 +43,7 @@ const FILES: &[Migration] = migrations!("../sql/gateway":
     "0005_finish.sql",
     "0006_fresh.sql",
     "0007_payments.sql",
+    "0008_options.sql",
 );
 
 const OWNER: Owner = Owner {

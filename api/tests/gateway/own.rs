@@ -80,7 +80,13 @@ fn an_open_job_is_worked_by_whoever_accepts_it() {
             .chain([crate::validators::EOS])
             .collect();
         let job = world.job(&id).await;
-        let evidence = worker.prove(&address, &job, (&prompt.prompt_ids, salt), &output);
+        let evidence = worker.prove(
+            &address,
+            &job,
+            (&prompt.prompt_ids, salt),
+            prompt.options.clone(),
+            &output,
+        );
         let result = serde_json::to_vec(&JobResult {
             job: id.clone(),
             finish_reason: Finish::Eos,

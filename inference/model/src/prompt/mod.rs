@@ -5,7 +5,9 @@
 //! - `marks`: how the texts of users are kept apart from the template's own markup
 //! - `source`: the template as Hugging Face writes it, made fit for the template engine
 //! - `functions`: what templates call
+//! - [`Conversation`]: messages in which functions are called
 
+mod conversation;
 mod error;
 mod functions;
 mod marks;
@@ -23,8 +25,9 @@ use time::OffsetDateTime;
 
 use crate::gguf::{Gguf, Value, short};
 use crate::tokenizer::{DecodeStream, Tokenizer};
+pub use conversation::Conversation;
 pub use error::PromptError;
-use marks::{Guard, Rendered};
+use marks::{Guard, Marks, Rendered};
 use source::Source;
 
 /// Steps that a chat template may take: several thousand messages' worth.
@@ -151,7 +154,21 @@ impl PromptFormatter {
     /// Token ids of a conversation, ready for the assistant's answer. Only what the template writes
     /// itself becomes control tokens; contents and roles are text.
     pub fn chat(&self, messages: &[Message]) -> Result<Vec<u32>, PromptError> {
-        let rendered = self.rendered(messages)?;
+        self.tokens_of(&self.rendered(messages)?)
+    }
+
+    /// The same of a conversation in which functions are called, for a template that knows of them.
+    pub fn converse(&self, conversation: &Conversation) -> Result<Vec<u32>, PromptError> {
+        let count = conversation.messages.len();
+        let rendered = self.rendered_of(&conversation.texts(), count, |marks| {
+            let messages = conversation.marked_messages(&self.guard, marks);
+            let tools = conversation.marked_tools(&self.guard, marks);
+            context! { messages => messages, tools => tools }
+        })?;
+        self.tokens_of(&rendered)
+    }
+
+    fn tokens_of(&self, rendered: &Rendered) -> Result<Vec<u32>, PromptError> {
         let mut ids = self
             .tokenizer
             .encode_where(&rendered.text, &|place| rendered.allows(place))?;
@@ -165,45 +182,51 @@ impl PromptFormatter {
     }
 
     fn rendered(&self, messages: &[Message]) -> Result<Rendered, PromptError> {
+        let texts: Vec<&str> = messages
+            .iter()
+            .flat_map(|message| [message.role.as_str(), message.content.as_str()])
+            .collect();
+        self.rendered_of(&texts, messages.len(), |marks| {
+            let marked: Vec<Message> = messages
+                .iter()
+                .map(|message| Message {
+                    role: self.guard.role(marks, &message.role),
+                    content: self.guard.text(marks, &message.content),
+                })
+                .collect();
+            // Not undefined: as Hugging Face calls templates.
+            context! { messages => marked, tools => () }
+        })
+    }
+
+    /// Renders `messages` and `tools`, which `given` makes of stand-ins for what users wrote: these texts, in so many messages.
+    fn rendered_of(
+        &self,
+        texts: &[&str],
+        messages: usize,
+        given: impl FnOnce(&Marks) -> minijinja::Value,
+    ) -> Result<Rendered, PromptError> {
         if !self.has_template {
             return Err(PromptError::NoTemplate);
         }
-        let texts = || {
-            messages
-                .iter()
-                .flat_map(|message| [message.role.as_str(), message.content.as_str()])
-        };
-        self.check_length(texts().map(str::len).sum())?;
+        self.check_length(texts.iter().map(|text| text.len()).sum())?;
         // Each message is a token at least.
-        self.check_length(
-            messages
-                .len()
-                .saturating_mul(self.tokenizer.longest_token()),
-        )?;
-        let marks = self.guard.marks(texts())?;
-        let marked: Vec<Message> = messages
-            .iter()
-            .map(|message| Message {
-                role: self.guard.role(&marks, &message.role),
-                content: self.guard.text(&marks, &message.content),
-            })
-            .collect();
+        self.check_length(messages.saturating_mul(self.tokenizer.longest_token()))?;
+        let marks = self.guard.marks(texts.iter().copied())?;
         let template = self
             .templates
             .get_template(TEMPLATE)
             .map_err(|e| PromptError::BadTemplate(e.to_string()))?;
-        let mut given = Limited {
+        let mut written = Limited {
             bytes: Vec::new(),
             most: self.most_bytes().saturating_mul(STAND_IN),
         };
         let context = context! {
-            messages => marked,
             add_generation_prompt => true,
             bos_token => self.tokenizer.bos_text(),
             eos_token => self.tokenizer.eos_text(),
-            // Not undefined: as Hugging Face calls templates.
-            tools => (),
             documents => (),
+            ..given(&marks)
         };
         let failed = |e: minijinja::Error| {
             if e.kind() == ErrorKind::WriteFailure {
@@ -213,9 +236,9 @@ impl PromptFormatter {
             PromptError::Refused(marks.restore(&said).text)
         };
         template
-            .render_captured_to(context, &mut given)
+            .render_captured_to(context, &mut written)
             .map_err(failed)?;
-        let rendered = marks.restore(&String::from_utf8_lossy(&given.bytes));
+        let rendered = marks.restore(&String::from_utf8_lossy(&written.bytes));
         self.check_length(rendered.text.len())?;
         Ok(rendered)
     }

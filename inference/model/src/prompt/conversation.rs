@@ -1,0 +1,98 @@
+//! Conversations in which functions are called, for templates that know of them.
+
+use serde_json::{Map, Value};
+
+use super::marks::{Guard, Marks};
+
+/// A conversation in OpenAI's shape, as Hugging Face gives it to templates. Its texts are text, names and keys too.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conversation {
+    /// Objects of `role, content`, and where there are such `tool_calls` (arguments as objects), `tool_call_id`, `name`.
+    pub messages: Vec<Value>,
+    /// Objects of `type` and `function {name, description, parameters}`.
+    pub tools: Vec<Value>,
+}
+
+/// What a template asks a message or a function for.
+const KEYS: [&str; 14] = [
+    "role",
+    "content",
+    "tool_calls",
+    "tool_call_id",
+    "id",
+    "type",
+    "function",
+    "name",
+    "description",
+    "parameters",
+    "arguments",
+    "properties",
+    "required",
+    "enum",
+];
+
+fn texts_of<'v>(value: &'v Value, out: &mut Vec<&'v str>) {
+    match value {
+        Value::String(text) => out.push(text),
+        Value::Array(list) => list.iter().for_each(|value| texts_of(value, out)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                out.push(key);
+                texts_of(value, out);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A value whose texts have stand-ins.
+fn marked(value: &Value, guard: &Guard, marks: &Marks) -> Value {
+    match value {
+        Value::String(text) => guard.text(marks, text).into(),
+        Value::Array(list) => list
+            .iter()
+            .map(|value| marked(value, guard, marks))
+            .collect(),
+        Value::Object(fields) => {
+            let mut out = Map::new();
+            for (key, value) in fields {
+                let key = match KEYS.contains(&key.as_str()) {
+                    true => key.clone(),
+                    false => guard.text(marks, key),
+                };
+                out.insert(key, marked(value, guard, marks));
+            }
+            Value::Object(out)
+        }
+        other => other.clone(),
+    }
+}
+
+impl Conversation {
+    /// All texts that users wrote.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        let mut out = Vec::new();
+        for value in self.messages.iter().chain(&self.tools) {
+            texts_of(value, &mut out);
+        }
+        out
+    }
+
+    /// The messages for a template, with stand-ins.
+    pub(super) fn marked_messages(&self, guard: &Guard, marks: &Marks) -> Vec<Value> {
+        let mark = |message: &Value| {
+            let mut out = marked(message, guard, marks);
+            if let Some(role) = message.get("role").and_then(Value::as_str) {
+                out["role"] = guard.role(marks, role).into();
+            }
+            out
+        };
+        self.messages.iter().map(mark).collect()
+    }
+
+    /// The functions for a template, with stand-ins; `None` without any.
+    pub(super) fn marked_tools(&self, guard: &Guard, marks: &Marks) -> Option<Vec<Value>> {
+        let mark = |tool: &Value| marked(tool, guard, marks);
+        (!self.tools.is_empty()).then(|| self.tools.iter().map(mark).collect())
+    }
+}
