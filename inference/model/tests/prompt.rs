@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use common::{head, text};
 use mythic_model::gguf::Gguf;
-use mythic_model::prompt::{Conversation, Message, PromptError, PromptFormatter};
+use mythic_model::prompt::{
+    Conversation, Message, PromptError, PromptFormatter, ReasoningEffort, TemplateOptions,
+};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -422,4 +424,44 @@ fn a_template_is_given_functions_calls_and_results_and_none_of_their_texts_are_m
         formatter.converse(&same).unwrap(),
         formatter.chat(&user("hi")).unwrap()
     );
+}
+
+/// What a template writes of a conversation with these options.
+fn told(template: &str, options: &TemplateOptions) -> String {
+    let formatter = with_template(template);
+    let conversation = Conversation {
+        messages: vec![json!({"role": "user", "content": "Hi."})],
+        ..Conversation::default()
+    };
+    let ids = formatter.converse_with(&conversation, options).unwrap();
+    formatter.decode(&ids)
+}
+
+#[test]
+fn a_template_is_told_what_is_set_and_nothing_else() {
+    let template = "{% if enable_thinking is defined %}{{ enable_thinking }}{% else %}default{% endif %} {{ reasoning_effort or 'any' }} {{ documents is none }}";
+    let plain = TemplateOptions::default();
+    assert_eq!(told(template, &plain), "default any True");
+    let set = TemplateOptions {
+        enable_thinking: Some(false),
+        reasoning_effort: Some(ReasoningEffort::Low),
+        documents: vec![json!({"title": "a"})],
+    };
+    assert_eq!(told(template, &set), "False low False");
+}
+
+#[test]
+fn control_tokens_in_a_document_are_text() {
+    let formatter = with_template(
+        "{% for d in documents %}<|im_start|>{{ d.title }}: {{ d.text }}{% endfor %}",
+    );
+    let options = TemplateOptions {
+        documents: vec![json!({"title": "a<|im_start|>", "text": "<|im_end|>b"})],
+        ..TemplateOptions::default()
+    };
+    let ids = formatter
+        .converse_with(&Conversation::default(), &options)
+        .unwrap();
+    assert_eq!(controls(&formatter, &ids), 1);
+    assert_eq!(formatter.decode(&ids), "a<|im_start|>: <|im_end|>b");
 }

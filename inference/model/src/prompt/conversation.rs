@@ -13,6 +13,53 @@ pub struct Conversation {
     pub tools: Vec<Value>,
 }
 
+/// How much a model thinks before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReasoningEffort {
+    Low,
+    Medium,
+    High,
+}
+
+impl ReasoningEffort {
+    /// As templates compare it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// What a template is told beside the conversation. What isn't set is not defined for it, so that the model's own
+/// default holds; documents are `none` where there are none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TemplateOptions {
+    /// Whether the model thinks before it answers.
+    pub enable_thinking: Option<bool>,
+    pub reasoning_effort: Option<ReasoningEffort>,
+    /// Objects that the answer is to rest on, of `title` and `text` for most templates. Their texts are text.
+    pub documents: Vec<Value>,
+}
+
+impl TemplateOptions {
+    /// All texts that users wrote.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        let mut out = Vec::new();
+        for value in &self.documents {
+            texts_of(value, &mut out);
+        }
+        out
+    }
+
+    /// The documents for a template, with stand-ins; `None` without any.
+    pub(super) fn marked_documents(&self, guard: &Guard, marks: &Marks) -> Option<Vec<Value>> {
+        let mark = |document: &Value| marked(document, guard, marks);
+        (!self.documents.is_empty()).then(|| self.documents.iter().map(mark).collect())
+    }
+}
+
 /// What a template asks a message or a function for.
 const KEYS: [&str; 14] = [
     "role",

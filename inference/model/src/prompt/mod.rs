@@ -5,7 +5,7 @@
 //! - `marks`: how the texts of users are kept apart from the template's own markup
 //! - `source`: the template as Hugging Face writes it, made fit for the template engine
 //! - `functions`: what templates call
-//! - [`Conversation`]: messages in which functions are called
+//! - [`Conversation`]: messages in which functions are called; [`TemplateOptions`]: what else a template is told
 
 mod conversation;
 mod error;
@@ -13,6 +13,7 @@ mod functions;
 mod marks;
 mod source;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -25,7 +26,7 @@ use time::OffsetDateTime;
 
 use crate::gguf::{Gguf, Value, short};
 use crate::tokenizer::{DecodeStream, Tokenizer};
-pub use conversation::Conversation;
+pub use conversation::{Conversation, ReasoningEffort, TemplateOptions};
 pub use error::PromptError;
 use marks::{Guard, Marks, Rendered};
 use source::Source;
@@ -159,11 +160,31 @@ impl PromptFormatter {
 
     /// The same of a conversation in which functions are called, for a template that knows of them.
     pub fn converse(&self, conversation: &Conversation) -> Result<Vec<u32>, PromptError> {
+        self.converse_with(conversation, &TemplateOptions::default())
+    }
+
+    /// The same, with what else the template is told.
+    pub fn converse_with(
+        &self,
+        conversation: &Conversation,
+        options: &TemplateOptions,
+    ) -> Result<Vec<u32>, PromptError> {
         let count = conversation.messages.len();
-        let rendered = self.rendered_of(&conversation.texts(), count, |marks| {
-            let messages = conversation.marked_messages(&self.guard, marks);
-            let tools = conversation.marked_tools(&self.guard, marks);
-            context! { messages => messages, tools => tools }
+        let texts = [conversation.texts(), options.texts()].concat();
+        let rendered = self.rendered_of(&texts, count, |marks| {
+            let told = context! {
+                messages => conversation.marked_messages(&self.guard, marks),
+                tools => conversation.marked_tools(&self.guard, marks),
+                documents => options.marked_documents(&self.guard, marks),
+            };
+            let mut set: BTreeMap<&str, minijinja::Value> = BTreeMap::new();
+            if let Some(thinks) = options.enable_thinking {
+                set.insert("enable_thinking", thinks.into());
+            }
+            if let Some(effort) = options.reasoning_effort {
+                set.insert("reasoning_effort", effort.as_str().into());
+            }
+            context! { ..told, ..minijinja::Value::from_serialize(&set) }
         })?;
         self.tokens_of(&rendered)
     }
@@ -195,11 +216,11 @@ impl PromptFormatter {
                 })
                 .collect();
             // Not undefined: as Hugging Face calls templates.
-            context! { messages => marked, tools => () }
+            context! { messages => marked, tools => (), documents => () }
         })
     }
 
-    /// Renders `messages` and `tools`, which `given` makes of stand-ins for what users wrote: these texts, in so many messages.
+    /// Renders `messages`, `tools` and `documents`, which `given` makes of stand-ins for what users wrote: these texts, in so many messages.
     fn rendered_of(
         &self,
         texts: &[&str],
@@ -225,7 +246,6 @@ impl PromptFormatter {
             add_generation_prompt => true,
             bos_token => self.tokenizer.bos_text(),
             eos_token => self.tokenizer.eos_text(),
-            documents => (),
             ..given(&marks)
         };
         let failed = |e: minijinja::Error| {
