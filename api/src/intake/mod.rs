@@ -23,4 +23,5 @@ pub mod response;
 mod response_events;
 pub mod responses;
 pub mod shapes;
+mod template;
 pub mod tools;

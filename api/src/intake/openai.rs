@@ -1,5 +1,6 @@
 //! What a chat request means: parsing and refusing, without I/O.
 
+use mythic_model::prompt::TemplateOptions;
 use serde_json::Value;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
     history::{ChatMessage, messages},
     options::{Drawing, drawing},
     params::{ClientPayment, Params, max_tokens, payment, seed, stops, temperature},
+    template::template,
     tools::{Nesting, Tools, tools},
 };
 use crate::error::{ApiError, ApiResult};
@@ -57,6 +59,8 @@ pub struct ChatRequest {
     pub format: Format,
     /// What the model may call.
     pub tools: Option<Tools>,
+    /// What the chat template is told beside the conversation.
+    pub template: TemplateOptions,
     /// Alternatives to show per position; `None`: no log-probabilities.
     pub top_logprobs: Option<u8>,
     /// The client pays by its own transaction.
@@ -145,6 +149,7 @@ impl ChatRequest {
             drawing: drawing(params, temperature_milli)?,
             format: Format::Text,
             tools: None,
+            template: TemplateOptions::default(),
             top_logprobs: None,
             payment: None,
         })
@@ -163,6 +168,7 @@ impl ChatRequest {
             top_logprobs: top_logprobs(&mut params, logprobs)?,
             format: response_format(&mut params)?,
             tools: tools(&mut params, Nesting::Under)?,
+            template: template(&mut params)?,
             payment: payment(&mut params)?,
             ..Self::read(&mut params, given)?
         };
@@ -191,10 +197,15 @@ impl ChatRequest {
             true => Given::Chat(messages(&mut params)?),
             false => Given::Prompt(prompt(&mut params)?),
         };
+        let template = match &given {
+            Given::Chat(_) => template(&mut params)?,
+            _ => TemplateOptions::default(),
+        };
         let request = Self {
             n: choices(&mut params)?,
             format: response_format(&mut params)?,
             tools: tools(&mut params, Nesting::Under)?,
+            template,
             ..Self::read(&mut params, given)?
         };
         params.finish()?;
@@ -270,7 +281,7 @@ mod tests {
         for (name, value) in [
             ("functions", json!([{"name": "f"}])),
             ("response_format", json!({"type": "grammar"})),
-            ("reasoning_effort", json!("high")),
+            ("reasoning_effort", json!("extreme")),
             ("mirostat", json!(2)),
             ("best_of", json!(2)),
             ("verbosity", json!("low")),
@@ -418,6 +429,14 @@ mod tests {
             br#"{"prompt": "hi", "tools": [{"type": "function", "function": {"name": "f"}}]}"#;
         let refused = ChatRequest::parse_inference(tools).unwrap_err();
         assert_eq!(refused.param.as_deref(), Some("tools"));
+        let thinking = br#"{"prompt": "hi", "reasoning_effort": "low"}"#;
+        for refused in [
+            ChatRequest::parse_inference(thinking),
+            ChatRequest::parse_estimate(thinking),
+        ] {
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.param.as_deref(), Some("reasoning_effort"));
+        }
     }
 
     #[test]

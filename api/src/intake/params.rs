@@ -64,8 +64,9 @@ fn refusal(name: &str) -> ApiError {
         }
         "suffix" | "echo" => "an answer is what the model writes behind the prompt",
         "best_of" => "every answer is paid for and shown; n asks for several",
-        "reasoning_effort" | "reasoning" => {
-            "the models here do not reason before they answer; \"none\" is accepted"
+        "reasoning" => "POST /v1/responses takes it; elsewhere it is called reasoning_effort",
+        "reasoning_effort" | "enable_thinking" | "chat_template_kwargs" | "documents" => {
+            "chat templates read it: POST /v1/chat/completions takes it"
         }
         "verbosity" => {
             "an answer is as long as the model makes it; \"medium\" is accepted, and max_completion_tokens bounds it"
@@ -109,8 +110,13 @@ impl Params {
     /// Takes a parameter by the name that it has elsewhere.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         if let Some(value) = self.take(from) {
-            self.0.insert(to.to_owned(), value);
+            self.set(to, value);
         }
+    }
+
+    /// Gives a parameter a value that is somewhere else in the body.
+    pub(super) fn set(&mut self, name: &str, value: Value) {
+        self.0.insert(name.to_owned(), value);
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

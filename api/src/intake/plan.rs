@@ -34,7 +34,7 @@ use crate::{
         grammar::grammar,
         history::ChatMessage,
         openai::{ChatRequest, DEFAULT_MAX_TOKENS, Given},
-        prompt,
+        prompt, template,
         tools::{ToolChoice, Tools},
     },
 };
@@ -381,7 +381,11 @@ fn bytes(request: &ChatRequest) -> usize {
             + tool.description.as_ref().map_or(0, String::len)
             + tool.parameters.to_string().len()
     });
-    told.sum::<usize>().saturating_add(given)
+    let documents = request.template.documents.iter();
+    let documents: usize = documents.map(|one| one.to_string().len()).sum();
+    told.sum::<usize>()
+        .saturating_add(documents)
+        .saturating_add(given)
 }
 
 /// Refuses by its bytes what can't fit: tokens are seldom longer than [`TOKEN_BYTES`], and what is read into tokens costs time and memory.
@@ -517,6 +521,7 @@ async fn prompt_ids(
         ));
     }
     let (given, tools) = (request.given.clone(), request.tools.clone());
+    let told = request.template.clone();
     let grammar = options.and_then(|options| options.grammar.clone());
     let shaping = shaping(request).unwrap_or("response_format");
     let turn = edge.turn().await?;
@@ -527,7 +532,9 @@ async fn prompt_ids(
         if let Some(text) = grammar {
             check_grammar(&model, &text, shaping)?;
         }
-        prompt::tokens(&model.formatter, model.calls, &given, tools.as_ref()).map_err(untold)
+        let formatter = &model.formatter;
+        template::check(&told, &model.id, |name| formatter.reads(name))?;
+        prompt::tokens(formatter, model.calls, &given, tools.as_ref(), &told).map_err(untold)
     };
     let ids = tokio::task::spawn_blocking(read)
         .await

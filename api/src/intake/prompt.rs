@@ -1,6 +1,6 @@
 //! From what a request gives to the tokens that its model is told. Pure, and slow: seconds for the longest.
 
-use mythic_model::prompt::{Conversation, Message, PromptError, PromptFormatter};
+use mythic_model::prompt::{Conversation, Message, PromptError, PromptFormatter, TemplateOptions};
 use serde_json::{Value, json};
 
 use super::{
@@ -16,15 +16,16 @@ pub fn tokens(
     style: CallStyle,
     given: &Given,
     tools: Option<&Tools>,
+    options: &TemplateOptions,
 ) -> Result<Vec<u32>, PromptError> {
     match given {
         Given::Ids(ids) => Ok(ids.clone()),
         Given::Text(text) => formatter.encode(text),
         Given::Prompt(text) => formatter.prompt(text),
         Given::Chat(messages) => match (needs_tools(messages, tools), style.is_native()) {
-            (false, _) => formatter.chat(&plain(messages)),
-            (true, true) => formatter.converse(&native(messages, tools, style)),
-            (true, false) => untold(formatter, messages, tools),
+            (false, _) => formatter.chat_with(&plain(messages), options),
+            (true, true) => formatter.converse_with(&native(messages, tools, style), options),
+            (true, false) => untold(formatter, messages, tools, options),
         },
     }
 }
@@ -139,10 +140,11 @@ fn untold(
     formatter: &PromptFormatter,
     messages: &[ChatMessage],
     tools: Option<&Tools>,
+    options: &TemplateOptions,
 ) -> Result<Vec<u32>, PromptError> {
     let messages = told(messages);
     let Some(tools) = tools else {
-        return formatter.chat(&messages);
+        return formatter.chat_with(&messages, options);
     };
     let instruction = instruction(tools);
     let with = |role: &str| {
@@ -151,7 +153,7 @@ fn untold(
             Some(first) => first.content = format!("{instruction}\n\n{}", first.content),
             None => messages.insert(0, Message::new(role, instruction.as_str())),
         }
-        formatter.chat(&messages)
+        formatter.chat_with(&messages, options)
     };
     match with("system") {
         // Some templates take no system message.

@@ -100,10 +100,10 @@ pub struct RepeatedText {
     pub format: Map<String, Value>,
 }
 
-/// Models here do not reason before they answer.
+/// How much the model was to think; what it thinks is part of its text.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct RepeatedReasoning {
-    /// Always null.
+    /// As asked for.
     pub effort: Option<String>,
     /// Always null.
     pub summary: Option<String>,

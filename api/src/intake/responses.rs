@@ -21,6 +21,7 @@ use super::{
     response::{ModelResponse, Repeated, RepeatedChoice, RepeatedReasoning, RepeatedText},
     response_events::ResponseEvents,
     shapes,
+    template::template,
     tools::{Nesting, tools},
 };
 use crate::{
@@ -35,6 +36,7 @@ const NAMES: &[(&str, &str)] = &[
     ("messages", "input"),
     ("max_completion_tokens", "max_output_tokens"),
     ("response_format", "text.format"),
+    ("reasoning_effort", "reasoning.effort"),
 ];
 
 /// What asks for log-probabilities in `include`.
@@ -87,22 +89,26 @@ fn includes_logprobs(params: &mut Params) -> ApiResult<bool> {
     }
 }
 
-fn check_reasoning(params: &mut Params) -> ApiResult<()> {
-    let refused = || {
-        Err(ApiError::unsupported(
-            "reasoning",
-            "reasoning is not supported: the models here do not reason before they answer; leave it out, or set effort to \"none\"",
-        ))
+/// `reasoning`: its effort becomes a chat's, and how the answer repeats it.
+fn reasoning(params: &mut Params) -> ApiResult<RepeatedReasoning> {
+    let effort = match params.take("reasoning") {
+        None => None,
+        Some(Value::Object(mut map)) => map.remove("effort").filter(|effort| !effort.is_null()),
+        Some(_) => {
+            return Err(ApiError::invalid(
+                "reasoning",
+                "reasoning must be an object",
+            ));
+        }
     };
-    match params.take("reasoning") {
-        None => Ok(()),
-        Some(Value::Object(map)) => match map.get("effort") {
-            None | Some(Value::Null) => Ok(()),
-            Some(effort) if effort == "none" => Ok(()),
-            Some(_) => refused(),
-        },
-        Some(_) => refused(),
+    let asked = effort.as_ref().and_then(Value::as_str).map(str::to_owned);
+    if let Some(effort) = effort {
+        params.set("reasoning_effort", effort);
     }
+    Ok(RepeatedReasoning {
+        effort: asked,
+        summary: None,
+    })
 }
 
 /// `text`: the format, and how the answer repeats it.
@@ -262,7 +268,7 @@ fn asked_metadata(params: &Params) -> HashMap<String, String> {
 fn parse(body: &[u8]) -> ApiResult<(ChatRequest, Repeated)> {
     let mut params = Params::new(body)?;
     check_stateless(&mut params)?;
-    check_reasoning(&mut params)?;
+    let reasoning = reasoning(&mut params)?;
     let instructions = params.string("instructions")?;
     let messages = input(instructions.as_deref(), params.take("input"))?;
     let logprobs = includes_logprobs(&mut params)?;
@@ -281,7 +287,7 @@ fn parse(body: &[u8]) -> ApiResult<(ChatRequest, Repeated)> {
             .collect(),
         tool_choice: asked_choice(&params),
         text: RepeatedText { format: shown },
-        reasoning: RepeatedReasoning::default(),
+        reasoning,
         metadata: asked_metadata(&params),
         user: params
             .get("user")
@@ -298,6 +304,7 @@ fn parse(body: &[u8]) -> ApiResult<(ChatRequest, Repeated)> {
         },
         format,
         tools: tools(&mut params, Nesting::Beside)?,
+        template: template(&mut params)?,
         payment: payment(&mut params)?,
         ..ChatRequest::read(&mut params, Given::Chat(messages))?
     };
@@ -356,6 +363,7 @@ pub async fn create(
 
 #[cfg(test)]
 mod tests {
+    use mythic_model::prompt::ReasoningEffort;
     use serde_json::json;
 
     use super::*;
@@ -406,6 +414,10 @@ mod tests {
         assert_eq!(request.tools.unwrap().list[0].name, "f");
         assert_eq!((asked.temperature, asked.tools.len()), (0.5, 1));
         assert_eq!(asked.metadata["a"], "b");
+        let (request, asked) = read(json!({"reasoning": {"effort": "high"}})).unwrap();
+        let effort = request.template.reasoning_effort;
+        assert_eq!(effort, Some(ReasoningEffort::High));
+        assert_eq!(asked.reasoning.effort.as_deref(), Some("high"));
         let format = json!({"text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}}});
         let (request, asked) = read(format).unwrap();
         assert_eq!(request.format, Format::Schema(json!({"type": "object"})));
@@ -428,7 +440,11 @@ mod tests {
             (json!({"conversation": "c"}), "conversation"),
             (json!({"background": true}), "background"),
             (json!({"truncation": "auto"}), "truncation"),
-            (json!({"reasoning": {"effort": "high"}}), "reasoning"),
+            (
+                json!({"reasoning": {"effort": "extreme"}}),
+                "reasoning.effort",
+            ),
+            (json!({"reasoning": "high"}), "reasoning"),
             (json!({"text": {"verbosity": "low"}}), "text.verbosity"),
             (
                 json!({"text": {"format": {"type": "grammar"}}}),

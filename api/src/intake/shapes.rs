@@ -54,6 +54,14 @@ pub struct ChatBody {
     pub tool_choice: Option<ToolChoiceBody>,
     /// Several calls in one answer; true without one.
     pub parallel_tool_calls: Option<bool>,
+    /// `none`, `low`, `medium` or `high`, where the model's template reads it.
+    pub reasoning_effort: Option<String>,
+    /// Whether the model thinks before it answers, where its template can switch that.
+    pub enable_thinking: Option<bool>,
+    /// `enable_thinking` and `reasoning_effort` again.
+    pub chat_template_kwargs: Option<TemplateBody>,
+    /// Objects that the answer is to rest on, at most 128, where the model's template reads them.
+    pub documents: Option<Vec<HashMap<String, Value>>>,
     /// Payment by the client's own transaction.
     pub mythic: Option<Payment>,
     /// Ignored.
@@ -62,6 +70,20 @@ pub struct ChatBody {
     pub store: Option<bool>,
     /// Ignored.
     pub metadata: Option<HashMap<String, String>>,
+}
+
+/// What a chat template is told, as vLLM and llama.cpp have it.
+#[derive(Debug, ToSchema)]
+pub struct TemplateBody {
+    pub enable_thinking: Option<bool>,
+    pub reasoning_effort: Option<String>,
+}
+
+/// How much a model thinks.
+#[derive(Debug, ToSchema)]
+pub struct ReasoningBody {
+    /// `none`, `low`, `medium` or `high`, where the model's template reads it.
+    pub effort: Option<String>,
 }
 
 /// A message of a conversation.
@@ -286,6 +308,14 @@ pub struct EstimateBody {
     pub tool_choice: Option<ToolChoiceBody>,
     /// Several calls in one answer; true without one.
     pub parallel_tool_calls: Option<bool>,
+    /// With `messages`: `none`, `low`, `medium` or `high`, where the model's template reads it.
+    pub reasoning_effort: Option<String>,
+    /// Whether the model thinks before it answers, where its template can switch that.
+    pub enable_thinking: Option<bool>,
+    /// `enable_thinking` and `reasoning_effort` again.
+    pub chat_template_kwargs: Option<TemplateBody>,
+    /// Objects that the answer is to rest on, at most 128, where the model's template reads them.
+    pub documents: Option<Vec<HashMap<String, Value>>>,
 }
 
 /// Body of `POST /v1/completions`.
@@ -380,6 +410,14 @@ pub struct ResponseBody {
     pub tool_choice: Option<FlatChoiceBody>,
     /// Several calls in one answer; true without one.
     pub parallel_tool_calls: Option<bool>,
+    /// How much the model thinks.
+    pub reasoning: Option<ReasoningBody>,
+    /// Whether the model thinks before it answers, where its template can switch that.
+    pub enable_thinking: Option<bool>,
+    /// `enable_thinking` and `reasoning_effort` again.
+    pub chat_template_kwargs: Option<TemplateBody>,
+    /// Objects that the answer is to rest on, at most 128, where the model's template reads them.
+    pub documents: Option<Vec<HashMap<String, Value>>>,
     /// `message.output_text.logprobs` asks for log-probabilities; there is nothing else to include.
     pub include: Option<Vec<String>>,
     /// Candidates of each token, 0 to 4.

@@ -448,6 +448,13 @@ fn a_template_is_told_what_is_set_and_nothing_else() {
         documents: vec![json!({"title": "a"})],
     };
     assert_eq!(told(template, &set), "False low False");
+    let formatter = with_template(template);
+    let plain = formatter.chat_with(&user("Hi."), &set).unwrap();
+    assert_eq!(formatter.decode(&plain), "False low False");
+    for name in ["enable_thinking", "reasoning_effort", "documents"] {
+        assert!(formatter.reads(name), "{name}");
+        assert!(!default_model().reads(name), "{name}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Conversations in which functions are called, for templates that know of them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::marks::{Guard, Marks};
@@ -51,6 +53,18 @@ impl TemplateOptions {
             texts_of(value, &mut out);
         }
         out
+    }
+
+    /// What is set of thinking, by the names that templates know.
+    pub(super) fn switches(&self) -> minijinja::Value {
+        let mut set: BTreeMap<&str, minijinja::Value> = BTreeMap::new();
+        if let Some(thinks) = self.enable_thinking {
+            set.insert("enable_thinking", thinks.into());
+        }
+        if let Some(effort) = self.reasoning_effort {
+            set.insert("reasoning_effort", effort.as_str().into());
+        }
+        minijinja::Value::from_serialize(&set)
     }
 
     /// The documents for a template, with stand-ins; `None` without any.

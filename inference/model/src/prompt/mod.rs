@@ -13,7 +13,6 @@ mod functions;
 mod marks;
 mod source;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -155,7 +154,16 @@ impl PromptFormatter {
     /// Token ids of a conversation, ready for the assistant's answer. Only what the template writes
     /// itself becomes control tokens; contents and roles are text.
     pub fn chat(&self, messages: &[Message]) -> Result<Vec<u32>, PromptError> {
-        self.tokens_of(&self.rendered(messages)?)
+        self.chat_with(messages, &TemplateOptions::default())
+    }
+
+    /// The same, with what else the template is told.
+    pub fn chat_with(
+        &self,
+        messages: &[Message],
+        options: &TemplateOptions,
+    ) -> Result<Vec<u32>, PromptError> {
+        self.tokens_of(&self.rendered(messages, options)?)
     }
 
     /// The same of a conversation in which functions are called, for a template that knows of them.
@@ -170,21 +178,11 @@ impl PromptFormatter {
         options: &TemplateOptions,
     ) -> Result<Vec<u32>, PromptError> {
         let count = conversation.messages.len();
-        let texts = [conversation.texts(), options.texts()].concat();
-        let rendered = self.rendered_of(&texts, count, |marks| {
-            let told = context! {
+        let rendered = self.rendered_of(conversation.texts(), count, options, |marks| {
+            context! {
                 messages => conversation.marked_messages(&self.guard, marks),
                 tools => conversation.marked_tools(&self.guard, marks),
-                documents => options.marked_documents(&self.guard, marks),
-            };
-            let mut set: BTreeMap<&str, minijinja::Value> = BTreeMap::new();
-            if let Some(thinks) = options.enable_thinking {
-                set.insert("enable_thinking", thinks.into());
             }
-            if let Some(effort) = options.reasoning_effort {
-                set.insert("reasoning_effort", effort.as_str().into());
-            }
-            context! { ..told, ..minijinja::Value::from_serialize(&set) }
         })?;
         self.tokens_of(&rendered)
     }
@@ -199,15 +197,21 @@ impl PromptFormatter {
 
     /// The text of a conversation as the model sees it.
     pub fn render(&self, messages: &[Message]) -> Result<String, PromptError> {
-        self.rendered(messages).map(|rendered| rendered.text)
+        let options = TemplateOptions::default();
+        self.rendered(messages, &options)
+            .map(|rendered| rendered.text)
     }
 
-    fn rendered(&self, messages: &[Message]) -> Result<Rendered, PromptError> {
+    fn rendered(
+        &self,
+        messages: &[Message],
+        options: &TemplateOptions,
+    ) -> Result<Rendered, PromptError> {
         let texts: Vec<&str> = messages
             .iter()
             .flat_map(|message| [message.role.as_str(), message.content.as_str()])
             .collect();
-        self.rendered_of(&texts, messages.len(), |marks| {
+        self.rendered_of(texts, messages.len(), options, |marks| {
             let marked: Vec<Message> = messages
                 .iter()
                 .map(|message| Message {
@@ -216,17 +220,19 @@ impl PromptFormatter {
                 })
                 .collect();
             // Not undefined: as Hugging Face calls templates.
-            context! { messages => marked, tools => (), documents => () }
+            context! { messages => marked, tools => () }
         })
     }
 
-    /// Renders `messages`, `tools` and `documents`, which `given` makes of stand-ins for what users wrote: these texts, in so many messages.
-    fn rendered_of(
+    /// Renders `messages` and `tools`, which `given` makes of stand-ins for what users wrote: these texts, in so many messages.
+    fn rendered_of<'t>(
         &self,
-        texts: &[&str],
+        mut texts: Vec<&'t str>,
         messages: usize,
+        options: &'t TemplateOptions,
         given: impl FnOnce(&Marks) -> minijinja::Value,
     ) -> Result<Rendered, PromptError> {
+        texts.extend(options.texts());
         if !self.has_template {
             return Err(PromptError::NoTemplate);
         }
@@ -246,7 +252,9 @@ impl PromptFormatter {
             add_generation_prompt => true,
             bos_token => self.tokenizer.bos_text(),
             eos_token => self.tokenizer.eos_text(),
-            ..given(&marks)
+            documents => options.marked_documents(&self.guard, &marks),
+            ..given(&marks),
+            ..options.switches()
         };
         let failed = |e: minijinja::Error| {
             if e.kind() == ErrorKind::WriteFailure {
@@ -294,6 +302,12 @@ impl PromptFormatter {
             other => other,
         };
         self.chat(&[hello]).map(drop).map_err(broken)
+    }
+
+    /// Whether the template reads a variable of this name.
+    pub fn reads(&self, variable: &str) -> bool {
+        let template = self.templates.get_template(TEMPLATE);
+        template.is_ok_and(|template| template.undeclared_variables(false).contains(variable))
     }
 
     /// Whether the model takes conversations; else it takes single prompts.
