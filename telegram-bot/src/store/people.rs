@@ -1,0 +1,192 @@
+//! Updates that came, and people: what they set and whether a wallet is linked.
+
+use serde_json::Value;
+
+use super::database::{Database, Field, StoreError};
+use crate::clock;
+
+/// What a person set, and who pays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Person {
+    pub wallet: Option<String>,
+    /// Of the delegate that the wallet grants.
+    pub generation: i64,
+    /// Lamports below which a question runs at once.
+    pub run_below: Option<u64>,
+    /// Id of a model.
+    pub model: Option<String>,
+}
+
+/// An amount as it is stored; the chain has none beyond.
+pub(crate) fn stored(lamports: u64) -> Field {
+    Field::Int(i64::try_from(lamports).unwrap_or(i64::MAX))
+}
+
+/// The store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store(pub(crate) Database);
+
+impl Store {
+    /// Opens a file or a server, and lays out what is missing.
+    pub async fn open(database: &str) -> Result<Self, StoreError> {
+        Database::open(database).await.map(Self)
+    }
+
+    /// Keeps updates. Those that came before change nothing; what has no number is no update.
+    pub async fn receive(&self, updates: &[Value]) -> Result<(), StoreError> {
+        for update in updates {
+            let Some(id) = update["update_id"].as_i64() else {
+                continue;
+            };
+            let sql = "INSERT INTO telegram_bot.inbox (update_id, body, received) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+            let body = Field::Text(update.to_string());
+            self.0
+                .run(sql, vec![Field::Int(id), body, Field::Int(clock::now())])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Updates that wait to be worked on, the oldest first.
+    pub async fn pending(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        let sql = "SELECT update_id, body FROM telegram_bot.inbox WHERE done = 0 ORDER BY update_id LIMIT 200";
+        let rows = self.0.rows(sql, Vec::new()).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|mut row| Some((row.int()?, row.text()?)))
+            .collect())
+    }
+
+    /// An update was worked on. Its number is kept, so that it is known again.
+    pub async fn done(&self, update: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE telegram_bot.inbox SET done = 1, body = '' WHERE update_id = $1";
+        self.0.run(sql, vec![Field::Int(update)]).await.map(drop)
+    }
+
+    /// What is known of a person; nothing of a new one.
+    pub async fn person(&self, user: i64) -> Result<Person, StoreError> {
+        let sql = "SELECT wallet, generation, run_below, model FROM telegram_bot.person WHERE user_id = $1";
+        let rows = self.0.rows(sql, vec![Field::Int(user)]).await?;
+        Ok(rows
+            .into_iter()
+            .next()
+            .map_or_else(Person::default, |mut row| Person {
+                wallet: row.text(),
+                generation: row.int().unwrap_or(0),
+                run_below: row.int().map(i64::cast_unsigned),
+                model: row.text(),
+            }))
+    }
+
+    async fn know(&self, user: i64) -> Result<(), StoreError> {
+        let sql = "INSERT INTO telegram_bot.person (user_id) VALUES ($1) ON CONFLICT DO NOTHING";
+        self.0.run(sql, vec![Field::Int(user)]).await.map(drop)
+    }
+
+    /// Sets below which price a person's questions run at once.
+    pub async fn set_run_below(&self, user: i64, lamports: u64) -> Result<(), StoreError> {
+        self.know(user).await?;
+        let sql = "UPDATE telegram_bot.person SET run_below = $1 WHERE user_id = $2";
+        self.0
+            .run(sql, vec![stored(lamports), Field::Int(user)])
+            .await
+            .map(drop)
+    }
+
+    /// Sets which model a person asks.
+    pub async fn set_model(&self, user: i64, model: &str) -> Result<(), StoreError> {
+        self.know(user).await?;
+        let sql = "UPDATE telegram_bot.person SET model = $1 WHERE user_id = $2";
+        self.0
+            .run(sql, vec![Field::Text(model.into()), Field::Int(user)])
+            .await
+            .map(drop)
+    }
+
+    /// People with a wallet.
+    pub async fn linked(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM telegram_bot.person WHERE wallet IS NOT NULL";
+        let rows = self.0.rows(sql, Vec::new()).await?;
+        Ok(rows
+            .into_iter()
+            .next()
+            .and_then(|mut row| row.int())
+            .unwrap_or(0))
+    }
+
+    /// Forgets what is older than it is kept: updates, addresses of pages, texts of questions that are over.
+    pub async fn forget(&self, before: i64) -> Result<(), StoreError> {
+        let now = Field::Int(clock::now());
+        let before = Field::Int(before);
+        for (sql, at) in [
+            (
+                "DELETE FROM telegram_bot.inbox WHERE done = 1 AND received < $1",
+                &before,
+            ),
+            ("DELETE FROM telegram_bot.link WHERE expires < $1", &now),
+            (
+                "UPDATE telegram_bot.ask SET prompt = '', answer = NULL, body = NULL WHERE state = 'over' AND changed < $1 AND prompt <> ''",
+                &before,
+            ),
+        ] {
+            self.0.run(sql, vec![at.clone()]).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_update_is_worked_on_once_however_often_it_comes_and_in_whichever_order() {
+        let store = Store::open(":memory:").await.unwrap();
+        let update = |id: i64| json!({"update_id": id, "message": {}});
+        store
+            .receive(&[update(2), update(1), json!({})])
+            .await
+            .unwrap();
+        store.receive(&[update(1)]).await.unwrap();
+        let ids =
+            |found: Vec<(i64, String)>| found.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        assert_eq!(ids(store.pending().await.unwrap()), [1, 2]);
+        store.done(1).await.unwrap();
+        store.receive(&[update(1)]).await.unwrap();
+        assert_eq!(ids(store.pending().await.unwrap()), [2]);
+    }
+
+    #[tokio::test]
+    async fn what_a_person_set_is_kept() {
+        let store = Store::open(":memory:").await.unwrap();
+        assert_eq!(store.person(7).await.unwrap(), Person::default());
+        store.set_model(7, "tiny").await.unwrap();
+        store.set_run_below(7, 5).await.unwrap();
+        let person = store.person(7).await.unwrap();
+        assert_eq!(
+            (person.model.as_deref(), person.run_below),
+            (Some("tiny"), Some(5))
+        );
+        assert_eq!(store.linked().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_found_again_and_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bot.sqlite");
+        let name = file.display().to_string();
+        Store::open(&name)
+            .await
+            .unwrap()
+            .set_model(1, "m")
+            .await
+            .unwrap();
+        let store = Store::open(&name).await.unwrap();
+        assert_eq!(store.person(1).await.unwrap().model.as_deref(), Some("m"));
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0);
+    }
+}
