@@ -3,7 +3,6 @@
 
 use std::{
     error::Error,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -456,18 +455,10 @@ pub struct Address {
     pub reply: Option<i64>,
 }
 
-/// The bot's own name, which commands in groups carry.
-#[derive(Debug, Clone)]
-pub struct Me(Arc<str>);
-
-impl Me {
-    /// By its user name.
-    pub fn new(name: &str) -> Self {
-        Self(name.into())
-    }
-
-    /// The user name.
-    pub fn name(&self) -> &str {
-        &self.0
-    }
+/// Who the bot is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Me {
+    pub id: i64,
+    /// Its user name, which commands in groups carry.
+    pub name: String,
 }

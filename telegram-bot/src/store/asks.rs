@@ -336,7 +336,7 @@ pub(super) mod tests {
         );
         let step = (AskState::Quoting, AskState::Quoted);
         assert!(store.advance(1, step, Store::quote(9, "m")).await.unwrap());
-        assert_eq!(store.unfinished().await.unwrap(), []);
+        assert!(store.unfinished().await.unwrap().is_empty());
         assert_eq!(store.unanswered(i64::MAX).await.unwrap(), [1]);
         let tap = (AskState::Quoted, AskState::Approved);
         assert!(store.advance(1, tap, Vec::new()).await.unwrap());
@@ -372,7 +372,7 @@ pub(super) mod tests {
             ([8, 9].as_slice(), Some(4))
         );
         store.set_blocked(1).await.unwrap();
-        assert_eq!(store.unfinished().await.unwrap(), []);
+        assert!(store.unfinished().await.unwrap().is_empty());
         assert_eq!(store.unblock(7).await.unwrap(), [1]);
         assert_eq!(store.last_job(7).await.unwrap().as_deref(), Some("J"));
         assert!(store.is_job_of(7, "J").await.unwrap() && !store.is_job_of(8, "J").await.unwrap());
