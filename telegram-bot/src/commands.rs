@@ -104,6 +104,11 @@ impl Commands {
         }
     }
 
+    async fn say(&self, to: &Address, text: Text) -> Result<(), Trouble> {
+        self.parts.telegram.say(to, text).await?;
+        Ok(())
+    }
+
     async fn message(&self, update: i64, message: Message) -> Result<(), Trouble> {
         let to = Address {
             chat: message.chat.id,
@@ -111,14 +116,13 @@ impl Commands {
             reply: Some(message.message_id),
         };
         let is_private = message.chat.is_private();
-        let say = async |text: Text| -> Result<(), Trouble> {
-            self.parts.telegram.say(&to, text).await?;
-            Ok(())
-        };
         let Some(text) = message.text.as_deref() else {
             // Pictures, voices, notices: only a person who writes to the bot itself is told.
             return match is_private && message.from.is_some() {
-                true => say(Text::plain("I read text alone. Write me a question.")).await,
+                true => {
+                    self.say(&to, Text::plain("I read text alone. Write me a question."))
+                        .await
+                }
                 false => Ok(()),
             };
         };
@@ -135,20 +139,24 @@ impl Commands {
         let Some(from) = speaker.filter(|_| message.sender_chat.is_none()) else {
             let said =
                 "I can't tell who asks that: write as yourself, not as a channel or anonymously.";
-            return say(Text::plain(said)).await;
+            return self.say(&to, Text::plain(said)).await;
         };
         for id in self.parts.store.unblock(from.id).await? {
             self.desk.start(id);
         }
+        let asks = match &asked {
+            Asked::Command(name, _) => name == "ai",
+            _ => true,
+        };
+        if asks && (message.forward_origin.is_some() || message.via_bot.is_some()) {
+            let said = "I run nothing that somebody else wrote, since it costs you: send it as a message of your own.";
+            return self.say(&to, Text::plain(said)).await;
+        }
         match asked {
-            Asked::Plain(_) if message.forward_origin.is_some() || message.via_bot.is_some() => {
-                let said = "I run nothing that somebody else wrote, since it costs you: send it as your own message, or with /ai.";
-                say(Text::plain(said)).await
-            }
             Asked::Plain(prompt) => self.ask(update, &message, from, prompt).await,
             Asked::Command(name, behind) => match (name.as_str(), is_private) {
                 ("ai", _) => self.ask(update, &message, from, behind).await,
-                ("help", _) => say(words::help()).await,
+                ("help", _) => self.say(&to, words::help()).await,
                 ("start" | "link", true) => {
                     self.link(
                         &to,
@@ -158,12 +166,13 @@ impl Commands {
                     .await
                 }
                 ("balance" | "limit" | "model" | "history" | "verify" | "revoke", true) => {
-                    self.own(&to, from, (&name, behind)).await
+                    self.own(&to, from, (name.as_str(), behind)).await
                 }
                 (_, true) => {
-                    say(Text::plain(
-                        "I don't know this command. /help lists those that I know.",
-                    ))
+                    self.say(
+                        &to,
+                        Text::plain("I don't know this command. /help lists those that I know."),
+                    )
                     .await
                 }
                 (
@@ -171,9 +180,10 @@ impl Commands {
                     | "revoke",
                     false,
                 ) => {
-                    say(Text::plain(
-                        "That is between you and me: write it to me in private.",
-                    ))
+                    self.say(
+                        &to,
+                        Text::plain("That is between you and me: write it to me in private."),
+                    )
                     .await
                 }
                 // Somebody else's, without a name behind it.
@@ -197,22 +207,26 @@ impl Commands {
             thread: message.message_thread_id,
             reply: Some(message.message_id),
         };
-        let refuse = async |said: String| -> Result<(), Trouble> {
-            self.parts.telegram.say(&to, Text::plain(said)).await?;
-            Ok(())
-        };
         if prompt.is_empty() {
-            return refuse("Write your question behind it: /ai why is the sky blue?".into()).await;
+            return self
+                .say(
+                    &to,
+                    Text::plain("Write your question behind it: /ai why is the sky blue?"),
+                )
+                .await;
         }
         if store.ask(update).await?.is_none() {
             let (running, recent) = store.load(from.id, clock::now() - 3_600).await?;
             if running >= i64::try_from(config.asks_per_user).unwrap_or(i64::MAX) {
                 let said =
                     format!("{running} of your questions are under way; wait for one of them.");
-                return refuse(said).await;
+                return self.say(&to, Text::plain(said)).await;
             }
             if recent >= i64::from(config.asks_per_hour) {
-                return refuse(format!("You asked {recent} questions within an hour, as many as I take. Ask again later.")).await;
+                let said = format!(
+                    "You asked {recent} questions within an hour, as many as I take. Ask again later."
+                );
+                return self.say(&to, Text::plain(said)).await;
             }
             let person = store.person(from.id).await?;
             let new = NewAsk {
@@ -252,8 +266,7 @@ impl Commands {
         self.parts.store.add_link(&hash, &link).await?;
         let origin = self.parts.config.public_url.trim_end_matches('/');
         let text = words::page(&format!("{origin}/link/{token}"), why);
-        self.parts.telegram.say(to, text).await?;
-        Ok(())
+        self.say(to, text).await
     }
 
     /// What a person asks about their own.

@@ -37,6 +37,8 @@ pub const NONCE_SLOTS: u64 = 100;
 const MOST: u64 = 1_000_000_000_000_000;
 /// Longest wait for a trial.
 const TRIAL: Duration = Duration::from_secs(10);
+/// Older delegates whose leave is ended together with the newest one's: as many as a transaction holds.
+const GENERATIONS: i64 = 7;
 /// Slots of a day at 400 ms.
 pub const DAY_SLOTS: u32 = 216_000;
 
@@ -236,6 +238,11 @@ impl Purse {
         Self { chain, secret }
     }
 
+    /// What Telegram is to send along with updates: nobody else can know it, and every start finds the same.
+    pub fn webhook_secret(&self) -> String {
+        hex::encode(sha256(&[domain::BOT_WEBHOOK, &self.secret.0]))
+    }
+
     /// Who pays for a person; `None` without a linked wallet.
     pub fn payer(&self, user: i64, person: &Person) -> Option<Payer> {
         let owner: Pubkey = person.wallet.as_deref()?.parse().ok()?;
@@ -363,11 +370,37 @@ impl Purse {
         self.unsigned(&instructions, &owner).await
     }
 
-    /// A transaction for the wallet to sign that ends the leave.
-    pub async fn revoke(&self, payer: &Payer) -> Result<String, ClientError> {
-        let (owner, delegate) = (payer.owner, payer.delegate.pubkey());
-        self.unsigned(&[ix::revoke_grant(owner, delegate)], &owner)
-            .await
+    /// A transaction for the wallet to sign that ends every leave that it gave the bot's delegates of a person, the newest generations
+    /// of them; `None` if none stands.
+    pub async fn revoke(
+        &self,
+        user: i64,
+        owner: &Pubkey,
+        generation: i64,
+    ) -> Result<Option<String>, ClientError> {
+        let newest = generation.saturating_sub(GENERATIONS).max(0)..=generation;
+        let delegates: Vec<Pubkey> = newest
+            .map(|generation| self.secret.delegate(user, owner, generation).pubkey())
+            .collect();
+        let grants: Vec<Pubkey> = delegates
+            .iter()
+            .map(|delegate| pda::grant(owner, delegate))
+            .collect();
+        let read = self
+            .chain
+            .raw_accounts(&grants, Commitment::Confirmed)
+            .await?;
+        let mut instructions = Vec::new();
+        for ((delegate, address), snapshot) in delegates.iter().zip(&grants).zip(&read) {
+            let grant: Option<SpendGrant> = found(address, snapshot.account.as_ref())?;
+            if grant.is_some_and(|grant| grant.header.status == GrantStatus::Active as u8) {
+                instructions.push(ix::revoke_grant(owner, delegate));
+            }
+        }
+        match instructions.is_empty() {
+            true => Ok(None),
+            false => self.unsigned(&instructions, owner).await.map(Some),
+        }
     }
 
     async fn unsigned(

@@ -304,11 +304,17 @@ impl TelegramError {
 }
 
 /// A client of the Bot API.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Telegram {
     bot: Bot,
     metrics: Metrics,
     stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Telegram {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Telegram").finish_non_exhaustive()
+    }
 }
 
 impl Telegram {
