@@ -453,7 +453,7 @@ pub enum Standing {
     Absent,
     /// It has no result yet.
     Runs,
-    /// It has a result, with a number of tokens.
+    /// It has a result.
     HasResult,
     /// It ended without one, and was paid back whole.
     Refunded,

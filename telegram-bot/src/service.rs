@@ -12,7 +12,7 @@ use mythic_support::{Backoff, Throttle, life};
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
-    time::{interval, timeout},
+    time::{Instant, interval, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -213,13 +213,17 @@ async fn poll(parts: &Parts, inbox: &Notify) {
                 if let Some(more) = warnings.allow() {
                     tracing::warn!(%error, more, "no updates; trying again");
                 }
-                if let Trouble::Telegram(TelegramError::Wait(asked)) = &error {
-                    let waited = timeout(*asked, parts.stop.cancelled());
-                    if waited.await.is_ok() {
-                        return;
+                let asked = match &error {
+                    Trouble::Telegram(TelegramError::Wait(asked)) => *asked,
+                    _ => Duration::ZERO,
+                };
+                let until = Instant::now() + asked.max(pauses.pause());
+                while Instant::now() < until {
+                    pulse.beat();
+                    tokio::select! {
+                        () = sleep_until(until.min(Instant::now() + LOOK)) => {}
+                        () = parts.stop.cancelled() => return,
                     }
-                } else if !pauses.wait(&parts.stop).await {
-                    return;
                 }
             }
         }
@@ -254,9 +258,11 @@ async fn work(parts: &Arc<Parts>, commands: &Commands, desk: &Arc<Desk>, inbox: 
             if !is_new {
                 continue;
             }
-            let Ok(place) = places.clone().acquire_owned().await else {
-                return;
+            let place = tokio::select! {
+                place = places.clone().acquire_owned() => place,
+                () = parts.stop.cancelled() => break,
             };
+            let Ok(place) = place else { break };
             let (parts, commands, under_way) = (parts.clone(), commands.clone(), under_way.clone());
             tasks.spawn(async move {
                 let _place = place;

@@ -11,12 +11,13 @@ use mythic_architecture::root;
 use serde_json::Value;
 
 /// Where metrics are registered, and what goes before names that don't say their process.
-const METRICS: [(&str, &str); 7] = [
+const METRICS: [(&str, &str); 8] = [
     ("api/src/metrics.rs", ""),
     ("inference/node/src/meters.rs", ""),
     ("devnet/src/metrics.rs", "mythic_devnet_"),
     ("indexer/src/telemetry.rs", "mythic_indexer_"),
     ("settler/src/metrics.rs", "mythic_settler_"),
+    ("telegram-bot/src/metrics.rs", "mythic_bot_"),
     ("provider/src/meters.rs", "mythic_provider_"),
     ("geyser-plugin/core/src/metrics.rs", "mythic_plugin_"),
 ];
@@ -299,7 +300,7 @@ fn every_service_has_a_user_a_configuration_keys_and_no_rights() {
     let folders = text("deploy/debian/tmpfiles.conf");
     let page = text("docs/deploy.md");
     let units = files("deploy/systemd", ".service");
-    assert_eq!(units.len(), 6);
+    assert_eq!(units.len(), 7);
     for file in units {
         let unit = text(&file);
         let service = file.file_stem().unwrap().to_string_lossy().into_owned();
