@@ -321,8 +321,10 @@ async fn sweep(parts: &Arc<Parts>, desk: &Arc<Desk>) {
     }
 }
 
-async fn swept(parts: &Parts, desk: &Desk) -> Result<(), Trouble> {
+async fn swept(parts: &Parts, desk: &Arc<Desk>) -> Result<(), Trouble> {
     desk.expire().await?;
+    // Whoever wrote again in the moment in which the bot gave up on them.
+    desk.resume().await?;
     let kept = i64::try_from(parts.config.keep_hours).unwrap_or(i64::MAX);
     let before = clock::now().saturating_sub(kept.saturating_mul(3_600));
     parts.store.forget(before).await?;

@@ -77,6 +77,8 @@ struct Inner {
     /// Updates are given again, with those that are acknowledged.
     repeats: bool,
     webhook: Option<Value>,
+    /// Edits that were refused because the bot is blocked.
+    forbidden: usize,
 }
 
 /// Counts calls, and stops at one of them.
@@ -223,6 +225,11 @@ impl Telegram {
         let inner = self.inner();
         let all = inner.messages.values().filter(|one| one.chat == chat);
         all.cloned().collect()
+    }
+
+    /// How many edits were refused because somebody blocks the bot.
+    pub fn forbidden(&self) -> usize {
+        self.inner().forbidden
     }
 
     /// Drafts of a chat, as they grew.
@@ -520,6 +527,7 @@ fn done(inner: &mut Inner, method: &str, body: &Value) -> Response {
     let text = body["text"].as_str().unwrap_or_default().to_owned();
     let entities = body["entities"].as_array().cloned().unwrap_or_default();
     if inner.blocked.contains(&chat) {
+        inner.forbidden += usize::from(method == "editMessageText");
         return refused(403, "Forbidden: bot was blocked by the user");
     }
     match method {

@@ -93,11 +93,12 @@ async fn an_address_is_for_one_account_and_a_challenge_for_one_signature() {
     let (status, _) = world.post(&format!("{page}/send"), &told).await;
     assert_eq!((status, world.script().sent), (400, 0));
     let other = format!("http://{}/link/{}", world.page, "a".repeat(64));
-    for unknown in [
-        other.as_str(),
-        &format!("{other}x"),
-        &format!("http://{}/link/x", world.page),
-    ] {
+    let unknown = [
+        other.clone(),
+        format!("{other}x"),
+        format!("http://{}/link/x", world.page),
+    ];
+    for unknown in unknown {
         assert_eq!(
             http.get(format!("{unknown}/state"))
                 .send()

@@ -1,6 +1,6 @@
 //! The bot is killed at every call that it makes, once it is done and before anybody hears of it: a question is paid once and answered once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use mythic_e2e::telegram::Telegram;
 use tokio::time::{Duration, Instant, sleep};
@@ -10,12 +10,17 @@ use crate::{
     world::{Bot, World},
 };
 
-/// Taps every Run that is shown and was not tapped.
-fn tap(telegram: &Telegram, tapped: &mut HashSet<i64>) {
+/// Pause between two taps of one button.
+const AGAIN: Duration = Duration::from_millis(400);
+
+/// Taps every Run that is shown, again and again.
+fn tap(telegram: &Telegram, tapped: &mut HashMap<i64, Instant>) {
     for shown in telegram.shown(ANN) {
-        if let Some(data) = shown.buttons.iter().find(|data| data.starts_with("run:"))
-            && tapped.insert(shown.id)
-        {
+        let Some(data) = shown.buttons.iter().find(|data| data.starts_with("run:")) else {
+            continue;
+        };
+        if tapped.get(&shown.id).is_none_or(|at| at.elapsed() > AGAIN) {
+            tapped.insert(shown.id, Instant::now());
             telegram.tap(ANN, &shown, data);
         }
     }
@@ -31,7 +36,7 @@ async fn play(calls: u32) -> bool {
     let (world, mut bot) = linked().await;
     world.fuse.set(Some(calls));
     world.telegram.write(ANN, ANN, "one");
-    let (mut tapped, mut killed) = (HashSet::new(), false);
+    let (mut tapped, mut killed) = (HashMap::new(), false);
     let started = Instant::now();
     while !is_settled(&world) {
         assert!(

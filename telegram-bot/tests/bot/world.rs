@@ -10,13 +10,14 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures::StreamExt as _;
 use mythic_bot::BotConfig;
 use mythic_e2e::telegram::{Fuse, TOKEN, Telegram};
 use serde_json::{Value, json};
@@ -28,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Length of a slot of the scripted chain.
 const SLOT: Duration = Duration::from_millis(20);
+/// Time between two pieces of an answer.
+const TOKENS: Duration = Duration::from_millis(100);
 /// Lamports that a question costs, and costs at most.
 pub const COST: u64 = 20;
 pub const CEILING: u64 = 30;
@@ -307,25 +310,25 @@ async fn chat(State(world): State<World>, headers: HeaderMap, body: Bytes) -> Re
         (script.answer.clone(), breaks)
     };
     unheard(&world).await;
-    let mut events = String::new();
     let half = answer.chars().count() / 2;
     let (first, second): (String, String) = (
         answer.chars().take(half).collect(),
         answer.chars().skip(half).collect(),
     );
-    for text in [first, second] {
-        let chunk = json!({"choices": [{"index": 0, "delta": {"content": text}}]});
-        events += &format!("data: {chunk}\n\n");
-        if breaks {
-            break;
-        }
-    }
+    let text =
+        |text: String| json!({"choices": [{"index": 0, "delta": {"content": text}}]}).to_string();
+    let mut events = vec![text(first)];
     if !breaks {
-        let chunk = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
             "mythic": {"job": null, "validator": self::key(3), "cost_lamports": COST, "receipt": null}});
-        events += &format!("data: {chunk}\n\ndata: [DONE]\n\n");
+        events.extend([text(second), end.to_string(), "[DONE]".to_owned()]);
     }
-    ([("content-type", "text/event-stream")], events).into_response()
+    let events = futures::stream::iter(events).then(|data| async move {
+        tokio::time::sleep(TOKENS).await;
+        Ok::<String, std::convert::Infallible>(format!("data: {data}\n\n"))
+    });
+    let kind = [("content-type", "text/event-stream")];
+    (kind, Body::from_stream(events)).into_response()
 }
 
 async fn job(State(world): State<World>, Path(_job): Path<String>) -> Response {
