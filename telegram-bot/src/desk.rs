@@ -3,7 +3,7 @@
 //! delivered, into messages whose numbers are stored.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -71,7 +71,8 @@ struct Whole {
 #[derive(Debug)]
 pub struct Desk {
     parts: Arc<Parts>,
-    running: Mutex<HashSet<i64>>,
+    /// Questions that somebody works on, and whether they were started again meanwhile.
+    running: Mutex<HashMap<i64, bool>>,
     tasks: TaskTracker,
 }
 
@@ -93,18 +94,37 @@ impl Desk {
         Ok(())
     }
 
-    /// Goes on with a question, unless somebody does already.
+    /// Goes on with a question. Whoever does already looks at it once more when it comes to its end.
     pub fn start(self: &Arc<Self>, id: i64) {
-        if !self.running().insert(id) {
-            return;
+        {
+            let mut running = self.running();
+            if let Some(again) = running.get_mut(&id) {
+                *again = true;
+                return;
+            }
+            running.insert(id, false);
         }
         let desk = self.clone();
         self.tasks.spawn(async move {
             desk.parts.metrics.open_asks.inc();
-            desk.drive(id).await;
+            loop {
+                desk.drive(id).await;
+                if !desk.is_wanted_again(id) {
+                    break;
+                }
+            }
             desk.parts.metrics.open_asks.dec();
-            desk.running().remove(&id);
         });
+    }
+
+    /// Whether a question was started again while somebody worked on it; if not, nobody works on it from now on.
+    fn is_wanted_again(&self, id: i64) -> bool {
+        let mut running = self.running();
+        let is_wanted = running.get_mut(&id).is_some_and(std::mem::take);
+        if !is_wanted {
+            running.remove(&id);
+        }
+        is_wanted
     }
 
     /// Waits until nobody works on a question.
@@ -113,7 +133,7 @@ impl Desk {
         self.tasks.wait().await;
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<i64, bool>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

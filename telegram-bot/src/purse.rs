@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Slots in which a request may reach the chain: once they are over and no job is there, nothing was paid and nothing will be.
-pub const NONCE_SLOTS: u64 = 100;
+pub const NONCE_SLOTS: u64 = 150;
 /// Most lamports that a page's transaction may move, and that a grant may allow.
 const MOST: u64 = 1_000_000_000_000_000;
 /// Longest wait for a trial.

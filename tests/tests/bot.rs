@@ -56,11 +56,9 @@ fn configuration(network: &Network, telegram: &Telegram, dir: &Path) -> Result<(
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600))?;
     let page = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let in_dir = |name: &str| dir.join(name).display().to_string();
-    let config = toml::toml! {
-        max_output_tokens = 24
-        asks_per_user = 5
-    };
-    let mut config = config;
+    let mut config = toml::Table::new();
+    config.insert("max_output_tokens".into(), toml::Value::Integer(24));
+    config.insert("asks_per_user".into(), toml::Value::Integer(5));
     for (key, value) in [
         ("token_file", in_dir("token")),
         ("secret_file", in_dir("secret")),
@@ -73,7 +71,7 @@ fn configuration(network: &Network, telegram: &Telegram, dir: &Path) -> Result<(
         ("public_url", format!("http://{page}")),
         ("metrics_addr", "127.0.0.1:0".to_owned()),
     ] {
-        config.insert(key.into(), value.into());
+        config.insert(key.into(), toml::Value::String(value));
     }
     let file = dir.join("bot.toml");
     std::fs::write(&file, toml::to_string(&config)?)?;
