@@ -533,7 +533,7 @@ pub fn refusal(error: &ClientError) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
     #[test]
@@ -568,7 +568,7 @@ pub(crate) mod tests {
     }
 
     /// An estimate as a gateway gives it.
-    pub fn estimate() -> Estimate {
+    fn estimate() -> Estimate {
         let key = |n: u8| Pubkey::new_from_array([n; 32]).to_string();
         serde_json::from_value(serde_json::json!({
             "object": "estimate", "model": "tiny", "prompt_tokens": 10, "max_output_tokens": 20,

@@ -9,7 +9,7 @@ mod links;
 mod people;
 
 pub use asks::{Ask, AskState, NewAsk, Past};
-pub use database::{Database, Field, StoreError};
+pub use database::{Field, StoreError};
 pub use links::{PageLink, Retired};
 pub use people::{Person, Store};
 

@@ -7,6 +7,7 @@ mod world;
 use std::time::{Duration, Instant};
 
 use mythic_e2e::telegram::{BOT, Fault, Shown, Telegram};
+use mythic_interface::state::JobStatus;
 use serde_json::json;
 use solana_keypair::Keypair;
 use world::{Bot, CEILING, Manner, World};
@@ -360,6 +361,70 @@ async fn where_nobody_takes_it_nothing_was_paid_and_a_broken_stream_is_asked_for
     telegram.says(ANN, "Settled").await.unwrap();
     assert_eq!(world.script().paid.len(), 1);
     assert_eq!(world.script().calls, 2);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_fails_is_told_with_the_refund_once_the_chain_shows_it() {
+    let (world, bot) = linked().await;
+    {
+        let mut script = world.script();
+        script.manner = Manner::Fails;
+        script.on_chain = Some(JobStatus::Accepted);
+    }
+    world.telegram.write(ANN, ANN, "one");
+    run(&world, ANN, ANN).await;
+    let waits = world
+        .telegram
+        .says(ANN, "I wait until it is certain")
+        .await
+        .unwrap();
+    assert!(
+        waits.text.contains("the validator broke off"),
+        "{}",
+        waits.text
+    );
+    world.script().on_chain = Some(JobStatus::Refunded);
+    let told = world
+        .telegram
+        .says(ANN, "back in your vault")
+        .await
+        .unwrap();
+    assert_eq!(told.id, waits.id);
+    // A result without a text is no refund.
+    world.script().on_chain = Some(JobStatus::Settled);
+    world.telegram.write(ANN, ANN, "two");
+    run(&world, ANN, ANN).await;
+    world
+        .telegram
+        .says(ANN, "its text can't be had")
+        .await
+        .unwrap();
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_revokes_between_price_and_run_pays_nothing() {
+    let (world, bot) = linked().await;
+    world.telegram.write(ANN, ANN, "one");
+    let shown = world
+        .telegram
+        .until(ANN, "with Run", has_run)
+        .await
+        .unwrap();
+    world.telegram.write(ANN, ANN, "/revoke");
+    world
+        .telegram
+        .says(ANN, "I spend nothing for you any more")
+        .await
+        .unwrap();
+    world.telegram.tap(ANN, &shown, &shown.buttons[0]);
+    world
+        .telegram
+        .says(ANN, "not linked any more")
+        .await
+        .unwrap();
+    assert_eq!(world.script().paid.len(), 0);
     bot.stop().await;
 }
 

@@ -17,9 +17,14 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytemuck::Zeroable as _;
 use futures::StreamExt as _;
 use mythic_bot::BotConfig;
 use mythic_e2e::telegram::{Fuse, TOKEN, Telegram};
+use mythic_interface::{
+    AI_PRECOMPILES_ID,
+    state::{Job, JobStatus, VERSION},
+};
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -44,6 +49,8 @@ pub enum Manner {
     NobodyTakesIt,
     /// It breaks off the first time, and answers the next.
     BreaksOffOnce,
+    /// It says that the validator failed in the middle of its job.
+    Fails,
 }
 
 pub struct Script {
@@ -55,6 +62,8 @@ pub struct Script {
     pub refusal: Option<u32>,
     /// Status of jobs.
     pub status: &'static str,
+    /// Status of every job's account on chain; `None` where there is none.
+    pub on_chain: Option<JobStatus>,
     /// Paid requests: key, then body.
     pub paid: HashMap<String, Vec<u8>>,
     /// Calls of the paid route.
@@ -96,6 +105,7 @@ impl World {
                 ceiling: CEILING,
                 refusal: None,
                 status: "settled",
+                on_chain: None,
                 paid: HashMap::new(),
                 calls: 0,
                 estimates: 0,
@@ -299,6 +309,10 @@ async fn chat(State(world): State<World>, headers: HeaderMap, body: Bytes) -> Re
         if script.manner == Manner::NobodyTakesIt {
             return error(503, "no_validator", "every validator of this model is busy");
         }
+        if script.manner == Manner::Fails {
+            let told = json!({"error": {"message": "the validator broke off", "code": "validator_failed", "job_id": self::key(8)}});
+            return (StatusCode::BAD_GATEWAY, Json(told)).into_response();
+        }
         if let Some(first) = script.paid.get(&key) {
             if *first != body {
                 return error(422, "idempotency_key_reused", "another body");
@@ -341,6 +355,18 @@ async fn job(State(world): State<World>, Path(_job): Path<String>) -> Response {
     .into_response()
 }
 
+/// A job's account as an RPC node gives it.
+fn account(status: JobStatus) -> Value {
+    let mut job = Job::zeroed();
+    job.header.discriminator = Job::DISCRIMINATOR;
+    job.header.version = VERSION;
+    job.header.status = status as u8;
+    json!({
+        "lamports": 1, "owner": Pubkey::new_from_array(AI_PRECOMPILES_ID).to_string(), "executable": false, "rentEpoch": 0,
+        "space": Job::LEN, "data": [STANDARD.encode(bytemuck::bytes_of(&job)), "base64"],
+    })
+}
+
 /// What the bot asks a chain.
 async fn rpc(State(world): State<World>, Json(body): Json<Value>) -> Response {
     let slot = world.slot();
@@ -355,7 +381,7 @@ async fn rpc(State(world): State<World>, Json(body): Json<Value>) -> Response {
             let asked = body["params"][0].as_array().map_or(0, Vec::len);
             context(Value::Array(vec![Value::Null; asked]))
         }
-        "getAccountInfo" => context(Value::Null),
+        "getAccountInfo" => context(world.script().on_chain.map_or(Value::Null, account)),
         "getBalance" => context(json!(0)),
         "simulateTransaction" => {
             let refusal = world.script().refusal;
