@@ -203,7 +203,7 @@ pub struct Allow {
 /// Lamports as a decimal string: a page's numbers lose digits.
 fn lamports<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let text = <String as serde::Deserialize>::deserialize(from)?;
-    let lamports = text.parse().map_err(serde::de::Error::custom)?;
+    let lamports = text.parse::<u64>().map_err(serde::de::Error::custom)?;
     match lamports <= MOST {
         true => Ok(lamports),
         false => Err(serde::de::Error::custom(

@@ -63,7 +63,16 @@ async function show() {
   at("grant").textContent = funds.grant === null
     ? "nothing"
     : `${sol(funds.grant.per_job)} for one question, ${sol(funds.grant.per_day)} a day, ${sol(funds.grant.in_all)} in all, ${sol(funds.grant.spent)} spent`;
+  if (funds.grant !== null) fill(funds.grant);
   return state;
+}
+
+/** Shows what stands, so that whoever changes one limit changes no other, and pays nothing in again. */
+function fill(grant) {
+  const plain = (lamports) => sol(lamports).split(" ")[0];
+  const { elements } = at("form");
+  for (const name of ["per_job", "per_day", "in_all"]) elements[name].value = plain(grant[name]);
+  for (const name of ["deposit", "fuel"]) elements[name].value = "0";
 }
 
 function offer() {
