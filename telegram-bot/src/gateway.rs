@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BYTES: usize = 4 << 20;
 /// Most bytes of evidence.
 const EVIDENCE_BYTES: usize = 32 << 20;
+/// Most characters of what it says of an error.
+const WORDS: usize = 500;
 /// Most bytes of a whole answer's text.
 const ANSWER_BYTES: usize = 1 << 20;
 
@@ -290,7 +292,10 @@ async fn accepted(response: Response) -> Result<Response, GatewayError> {
 
 fn refused(told: &Value, status: Option<u16>, wait: Option<u64>) -> GatewayError {
     let error = &told["error"];
-    let word = |name: &str| error[name].as_str().map(str::to_owned);
+    let word = |name: &str| {
+        let text = error[name].as_str()?;
+        Some(text.chars().take(WORDS).collect::<String>())
+    };
     let nothing = || match status {
         Some(status) => format!("the gateway answers {status}"),
         None => "the gateway broke the answer off".into(),

@@ -323,6 +323,7 @@ async fn sweep(parts: &Arc<Parts>, desk: &Arc<Desk>) {
 
 async fn swept(parts: &Parts, desk: &Arc<Desk>) -> Result<(), Trouble> {
     desk.expire().await?;
+    parts.metrics.linked.set(parts.store.linked().await?);
     // Whoever wrote again in the moment in which the bot gave up on them.
     desk.resume().await?;
     let kept = i64::try_from(parts.config.keep_hours).unwrap_or(i64::MAX);

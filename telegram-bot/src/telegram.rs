@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics::Metrics,
-    text::{Entity, Text},
+    text::{self, Entity, Text},
 };
 
 /// Longest that one call is tried again, a wait that Telegram asks for apart.
@@ -394,6 +394,7 @@ impl Telegram {
         text: Text,
         keyboard: Option<Keyboard>,
     ) -> Result<i64, TelegramError> {
+        let text = text::fitted(text);
         let message = SendMessage {
             chat_id: to.chat,
             message_thread_id: to.thread,
@@ -434,6 +435,7 @@ fn edited(
     text: Text,
     reply_markup: Option<Keyboard>,
 ) -> EditMessageText {
+    let text = text::fitted(text);
     EditMessageText {
         chat_id,
         message_id,

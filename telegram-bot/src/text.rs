@@ -293,6 +293,15 @@ fn slice(text: &Text, from: (usize, usize), to: (usize, usize)) -> Text {
     }
 }
 
+/// A text that fits a message: what is too long is cut.
+pub fn fitted(text: Text) -> Text {
+    if units(&text.text) <= MESSAGE {
+        return text;
+    }
+    let mut parts = split(&text, MESSAGE).into_iter();
+    parts.next().unwrap_or_else(|| Text::plain("…"))
+}
+
 /// What is shown of a text while it grows: its last part, with a mark that there is more above it.
 pub fn tail(text: &Text) -> Text {
     let mut parts = split(text, MESSAGE - 2);
@@ -439,6 +448,15 @@ mod tests {
         let parts = check(&code, 100);
         assert!(parts.len() > 5);
         assert!(parts.iter().all(|part| part.entities.len() == 1));
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_message_is_cut() {
+        let short = Text::default().bold("short");
+        assert_eq!(fitted(short.clone()), short);
+        let long = fitted(Text::plain("word ".repeat(2_000)));
+        assert!(units(&long.text) <= MESSAGE && long.text.ends_with(' '));
+        assert_eq!(fitted(Text::plain(" ".repeat(5_000))).text, "…");
     }
 
     #[test]
