@@ -287,6 +287,15 @@ async fn work(parts: &Arc<Parts>, commands: &Commands, desk: &Arc<Desk>, inbox: 
 
 /// Works on one update until it is done, at the longest for some minutes: what is left then is taken up again.
 async fn one(parts: &Parts, commands: &Commands, id: i64, text: &str) {
+    // It may have been done since the list was read.
+    match parts.store.is_pending(id).await {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => {
+            tracing::warn!(update = id, %error, "an update waits for the next look");
+            return;
+        }
+    }
     let worked = timeout(UPDATE, commands.update(text)).await;
     let done = match worked {
         Ok(Ok(())) => parts.store.done(id).await.map_err(Trouble::from),

@@ -57,6 +57,14 @@ impl Store {
             .collect())
     }
 
+    /// Whether an update still waits.
+    pub async fn is_pending(&self, update: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT COUNT(*) FROM telegram_bot.inbox WHERE update_id = $1 AND done = 0";
+        let rows = self.0.rows(sql, vec![Field::Int(update)]).await?;
+        let count = rows.into_iter().next().and_then(|mut row| row.int());
+        Ok(count == Some(1))
+    }
+
     /// An update was worked on. Its number is kept, so that it is known again.
     pub async fn done(&self, update: i64) -> Result<(), StoreError> {
         let sql = "UPDATE telegram_bot.inbox SET done = 1, body = '' WHERE update_id = $1";
@@ -153,7 +161,9 @@ mod tests {
         let ids =
             |found: Vec<(i64, String)>| found.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
         assert_eq!(ids(store.pending().await.unwrap()), [1, 2]);
+        assert!(store.is_pending(1).await.unwrap());
         store.done(1).await.unwrap();
+        assert!(!store.is_pending(1).await.unwrap());
         store.receive(&[update(1)]).await.unwrap();
         assert_eq!(ids(store.pending().await.unwrap()), [2]);
     }
