@@ -391,6 +391,13 @@ impl Desk {
         };
         self.show(&mut ask, 0, words::running(&model, agreed), None)
             .await?;
+        if let Some(lacking) = purse.lacks(&payer).await? {
+            let said = format!(
+                "For rent and fees {} are lacking: add some on the wallet page, /link. Nothing was paid.",
+                money(lacking)
+            );
+            return self.end(ask, "rent", said).await;
+        }
         let is_young = clock::now() - ask.changed < PATIENCE;
         let estimate = match gateway.estimate(&self.question(&ask.new)).await {
             Ok(estimate) => estimate,

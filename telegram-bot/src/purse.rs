@@ -35,6 +35,8 @@ use crate::{
 pub const NONCE_SLOTS: u64 = 150;
 /// Most lamports that a page's transaction may move, and that a grant may allow.
 const MOST: u64 = 1_000_000_000_000_000;
+/// Signatures of a request: the delegate's and the operator's.
+const SIGNATURES: usize = 2;
 /// Longest wait for a trial.
 const TRIAL: Duration = Duration::from_secs(10);
 /// Older delegates whose leave is ended together with the newest one's: as many as a transaction holds.
@@ -267,6 +269,15 @@ impl Purse {
             grant: found(&grant, account(1))?,
             fuel: account(2).map_or(0, |account| account.lamports),
         })
+    }
+
+    /// Lamports that a delegate lacks for the rent of one more job, for its transaction, and to exist itself; `None` if it has them.
+    pub async fn lacks(&self, payer: &Payer) -> Result<Option<u64>, ClientError> {
+        let rents = self.chain.rents().await?;
+        let own = rents.of(0).saturating_add(base_fee(SIGNATURES));
+        let needed = rents.of(Job::LEN as u64).saturating_add(own);
+        let balance = self.chain.balance(&payer.delegate.pubkey()).await?;
+        Ok(needed.checked_sub(balance).filter(|lacking| *lacking > 0))
     }
 
     /// Signs a request for what an estimate says, with a nonce that no other request has.

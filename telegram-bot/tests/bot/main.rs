@@ -333,6 +333,17 @@ async fn a_refusal_of_the_chain_is_shown_in_its_words_and_a_risen_price_is_not_p
         assert!(shown.text.contains(words), "{words}: {}", shown.text);
     }
     world.script().refusal = None;
+    // Two rents of 1,000 lamports, two signatures of 5,000.
+    world.script().fuel = 11_999;
+    telegram.write(ANN, ANN, "no rent");
+    run(&world, ANN, ANN).await;
+    let shown = telegram.says(ANN, "For rent and fees").await.unwrap();
+    assert!(
+        shown.text.contains("(1 lamports) are lacking"),
+        "{}",
+        shown.text
+    );
+    world.script().fuel = 12_000;
     telegram.write(ANN, ANN, "two");
     let shown = telegram.until(ANN, "with Run", has_run).await.unwrap();
     world.script().ceiling = CEILING + 1;

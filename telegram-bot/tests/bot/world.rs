@@ -34,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Length of a slot of the scripted chain.
 const SLOT: Duration = Duration::from_millis(20);
+/// Rent of every account of the scripted chain.
+const RENT: u64 = 1_000;
 /// Time between two pieces of an answer.
 const TOKENS: Duration = Duration::from_millis(100);
 /// Lamports that a question costs, and costs at most.
@@ -69,6 +71,8 @@ pub struct Script {
     /// Calls of the paid route.
     pub calls: u32,
     pub estimates: u32,
+    /// Lamports of every address.
+    pub fuel: u64,
     /// Transactions that were sent to the chain.
     pub sent: u32,
 }
@@ -109,6 +113,7 @@ impl World {
                 paid: HashMap::new(),
                 calls: 0,
                 estimates: 0,
+                fuel: 1_000_000_000,
                 sent: 0,
             })),
             started: Instant::now(),
@@ -382,7 +387,8 @@ async fn rpc(State(world): State<World>, Json(body): Json<Value>) -> Response {
             context(Value::Array(vec![Value::Null; asked]))
         }
         "getAccountInfo" => context(world.script().on_chain.map_or(Value::Null, account)),
-        "getBalance" => context(json!(0)),
+        "getBalance" => context(json!(world.script().fuel)),
+        "getMinimumBalanceForRentExemption" => json!(RENT),
         "simulateTransaction" => {
             let refusal = world.script().refusal;
             let error = refusal.map(|code| json!({"InstructionError": [0, {"Custom": code}]}));
