@@ -6,6 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mythic_client::{ChainClient, pda};
 use mythic_e2e::{
     Network, PATIENCE,
+    clients::{run as run_program, workspace},
     telegram::{Shown, TOKEN, Telegram},
 };
 use mythic_interface::state::{GrantStatus, Job, SpendGrant, Vault};
@@ -17,7 +18,7 @@ use solana_transaction::Transaction;
 use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Child,
+    process::{Child, Command},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -322,5 +323,32 @@ async fn a_question_in_telegram_is_paid_answered_and_settled_on_chain_and_limits
         telegram.violations()
     );
     ensure!(vault(&chain, &wallet.pubkey()).await?.open_jobs.get() == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_in_a_browser_links_and_allows_on_the_page() -> Result<()> {
+    let telegram = Telegram::start(Arc::default()).await?;
+    let network = Network::start(&["--validators", "2", "--slot-ms", "100"]).await?;
+    let (chain, dir, wallet) = (network.chain(), tempfile::tempdir()?, Keypair::new());
+    chain.airdrop(&wallet.pubkey(), 2_000_000_000).await?;
+    let (config, base) = configuration(&network, &telegram, dir.path())?;
+    let _bot = Bot::start(&network, &config)?;
+    telegram.write(ANN, ANN, "/link");
+    let page = browser(&network, &telegram, &base, &wallet).await?.page;
+    let (address, seed) = (
+        wallet.pubkey().to_string(),
+        hex::encode(wallet.secret_bytes()),
+    );
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../telegram-bot/tests/page.mjs");
+    tokio::task::spawn_blocking(move || {
+        workspace()?;
+        run_program(Command::new("node").arg(script).args([page, address, seed]))
+    })
+    .await??;
+    telegram
+        .says(ANN, "Your wallet allows me at most 0.002 SOL")
+        .await?;
+    ensure!(vault(&chain, &wallet.pubkey()).await?.balance.get() == 50_000_000);
     Ok(())
 }
