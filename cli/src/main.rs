@@ -21,8 +21,8 @@ mod units;
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use commands::{
-    ai, bot, calibrate, check, credit, disputes, doctor, export, gateway as gateways, grant, jobs, key,
-    lease, model as models, network, node, provider, verify, wallet,
+    ai, bot, calibrate, check, credit, disputes, doctor, export, gateway as gateways, grant, jobs,
+    key, lease, model as models, network, node, provider, verify, wallet,
 };
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};

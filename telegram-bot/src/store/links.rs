@@ -210,7 +210,10 @@ pub(super) mod tests {
         assert!(store.link("h2").await.unwrap().unwrap().is_signed);
         store.link_wallet(7, "W").await.unwrap();
         store.link_wallet(7, "W").await.unwrap();
-        assert!(store.retired().await.unwrap().is_empty(), "the same wallet again");
+        assert!(
+            store.retired().await.unwrap().is_empty(),
+            "the same wallet again"
+        );
         store.link_wallet(7, "X").await.unwrap();
         let retired = store.retired().await.unwrap();
         assert_eq!(

@@ -35,7 +35,10 @@ fn fix(name: &str) -> &'static str {
 pub async fn run(check: BotCheck) -> Result<()> {
     let findings = match config::load::<BotConfig>(Some(&check.config)) {
         Ok(config) => {
-            let good = Finding::good("config", format!("{} would be taken", check.config.display()));
+            let good = Finding::good(
+                "config",
+                format!("{} would be taken", check.config.display()),
+            );
             let checks = mythic_bot::check(&config).await.into_iter();
             let found = checks.map(|one| match one.found {
                 Ok(detail) => Finding::good(one.name, detail),
