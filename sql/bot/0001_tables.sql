@@ -4,10 +4,13 @@
 -- Updates from Telegram, stored before they are acknowledged. A second one with the same number changes nothing.
 CREATE TABLE telegram_bot.inbox (
     update_id BIGINT NOT NULL PRIMARY KEY,
+    -- Whose it is: one person's updates are worked on one after another. 0 = nobody's.
+    lane BIGINT NOT NULL,
     body TEXT NOT NULL,
     done BIGINT NOT NULL DEFAULT 0,
     received BIGINT NOT NULL
 );
+CREATE INDEX inbox_by_lane ON telegram_bot.inbox (done, lane, update_id);
 
 -- People. `generation` tells the delegates of one person and wallet apart; no key of anybody is stored.
 CREATE TABLE telegram_bot.person (
@@ -29,7 +32,7 @@ CREATE TABLE telegram_bot.link (
     wallet TEXT,
     message TEXT,
     message_expires BIGINT,
-    -- open, signed
+    -- open; proved: the wallet signed, and the account is asked whether it is its own; signed: it said so
     state TEXT NOT NULL
 );
 
@@ -62,6 +65,8 @@ CREATE TABLE telegram_bot.ask (
     job TEXT,
     expiry BIGINT,
     signature TEXT,
+    -- Requests before this one, whose time was over without a job.
+    tries BIGINT NOT NULL DEFAULT 0,
     answer TEXT,
     cost BIGINT,
     validator TEXT,

@@ -1,12 +1,6 @@
 //! What is measured, and the listener that tells it.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+use std::net::SocketAddr;
 
 use mythic_http::metrics::{Health, ListenError};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
@@ -28,7 +22,7 @@ pub struct Metrics {
     pub open_asks: IntGauge,
     pub linked: IntGauge,
     /// When Telegram was last heard, Unix seconds; 0 = never.
-    heard: Arc<AtomicI64>,
+    heard: IntGauge,
 }
 
 impl Metrics {
@@ -67,22 +61,25 @@ impl Metrics {
                 "Questions that are paid, answered or watched now",
             ))?,
             linked: gauge(Opts::new("linked", "Accounts that have a wallet linked"))?,
-            heard: Arc::default(),
+            heard: gauge(Opts::new(
+                "telegram_heard_timestamp_seconds",
+                "When Telegram was last heard, Unix time; 0 = never",
+            ))?,
             registry,
         })
     }
 
     /// Telegram answered, or sent something.
     pub fn heard(&self) {
-        self.heard.store(clock::now(), Ordering::Relaxed);
+        self.heard.set(clock::now());
     }
 
-    /// How the bot is doing. By webhook nothing has to come: then Telegram's silence says nothing.
-    fn health(&self, polls: bool) -> Health {
-        let heard = self.heard.load(Ordering::Relaxed);
+    /// How the bot is doing.
+    fn health(&self) -> Health {
+        let heard = self.heard.get();
         let silent = clock::now().saturating_sub(heard);
         Health {
-            ok: !polls || silent <= SILENCE,
+            ok: silent <= SILENCE,
             detail: json!({
                 "telegram_heard_at": (heard > 0).then_some(heard),
                 "open_asks": self.open_asks.get(),
@@ -95,11 +92,10 @@ impl Metrics {
     pub async fn serve(
         &self,
         addr: SocketAddr,
-        polls: bool,
         stop: CancellationToken,
     ) -> Result<SocketAddr, ListenError> {
         let asked = self.clone();
-        let health = move || asked.health(polls);
+        let health = move || asked.health();
         mythic_http::metrics::serve(addr, self.registry.clone(), health, stop).await
     }
 }
@@ -109,11 +105,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bot_that_polls_is_well_while_telegram_is_heard() {
+    fn the_bot_is_well_while_telegram_is_heard() {
         let metrics = Metrics::new().unwrap();
-        assert!(!metrics.health(true).ok && metrics.health(false).ok);
-        assert!(metrics.health(true).detail["telegram_heard_at"].is_null());
+        assert!(!metrics.health().ok);
+        assert!(metrics.health().detail["telegram_heard_at"].is_null());
         metrics.heard();
-        assert!(metrics.health(true).ok);
+        assert!(metrics.health().ok);
     }
 }

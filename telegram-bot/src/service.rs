@@ -62,7 +62,7 @@ pub async fn run(config: BotConfig, stop: CancellationToken) -> anyhow::Result<(
     let (webhook, limits) = (config.webhook, config.limits.clone());
     if let Some(addr) = config.metrics_addr {
         // Who can look at it matters less than the work.
-        match metrics.serve(addr, !webhook, stop.clone()).await {
+        match metrics.serve(addr, stop.clone()).await {
             Ok(bound) => tracing::info!(%bound, "serving metrics and health"),
             Err(error) => tracing::warn!("no metrics: {error}"),
         }
@@ -230,8 +230,8 @@ async fn poll(parts: &Parts, inbox: &Notify) {
     }
 }
 
-/// Works on what is stored: questions first, then updates, as they come.
-async fn work(parts: &Arc<Parts>, commands: &Commands, desk: &Arc<Desk>, inbox: &Notify) {
+/// Works on what is stored: questions first, then updates, one person's in their order.
+async fn work(parts: &Arc<Parts>, commands: &Commands, desk: &Arc<Desk>, inbox: &Arc<Notify>) {
     let tasks = TaskTracker::new();
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let under_way: Arc<Mutex<HashSet<i64>>> = Arc::default();
@@ -263,14 +263,19 @@ async fn work(parts: &Arc<Parts>, commands: &Commands, desk: &Arc<Desk>, inbox: 
                 () = parts.stop.cancelled() => break,
             };
             let Ok(place) = place else { break };
-            let (parts, commands, under_way) = (parts.clone(), commands.clone(), under_way.clone());
+            let (parts, commands, inbox) = (parts.clone(), commands.clone(), inbox.clone());
+            let under_way = under_way.clone();
             tasks.spawn(async move {
                 let _place = place;
-                one(&parts, &commands, id, &text).await;
+                let is_done = one(&parts, &commands, id, &text).await;
                 under_way
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .remove(&id);
+                // The next one of the same person.
+                if is_done {
+                    inbox.notify_one();
+                }
             });
         }
         tokio::select! {
@@ -285,15 +290,15 @@ async fn work(parts: &Arc<Parts>, commands: &Commands, desk: &Arc<Desk>, inbox: 
     }
 }
 
-/// Works on one update until it is done, at the longest for some minutes: what is left then is taken up again.
-async fn one(parts: &Parts, commands: &Commands, id: i64, text: &str) {
+/// Works on one update until it is done, at the longest for some minutes; whether it is.
+async fn one(parts: &Parts, commands: &Commands, id: i64, text: &str) -> bool {
     // It may have been done since the list was read.
     match parts.store.is_pending(id).await {
         Ok(true) => {}
-        Ok(false) => return,
+        Ok(false) => return true,
         Err(error) => {
             tracing::warn!(update = id, %error, "an update waits for the next look");
-            return;
+            return false;
         }
     }
     let worked = timeout(UPDATE, commands.update(text)).await;
@@ -305,9 +310,10 @@ async fn one(parts: &Parts, commands: &Commands, id: i64, text: &str) {
             parts.store.done(id).await.map_err(Trouble::from)
         }
     };
-    if let Err(error) = done {
+    if let Err(error) = &done {
         tracing::warn!(update = id, %error, "an update waits for the next look");
     }
+    done.is_ok()
 }
 
 /// From time to time: old prices, delegates that are used no more, what is kept no longer, the commands that Telegram offers.
@@ -323,6 +329,10 @@ async fn sweep(parts: &Arc<Parts>, desk: &Arc<Desk>) {
         tokio::select! {
             _ = turns.tick() => {}
             () = parts.stop.cancelled() => return,
+        }
+        // By webhook nothing has to come: whether Telegram is there is asked then.
+        if parts.config.webhook && parts.telegram.once(GetMe {}).await.is_ok() {
+            parts.metrics.heard();
         }
         if let Err(error) = swept(parts, desk).await {
             tracing::warn!(%error, "tidying up");

@@ -276,15 +276,30 @@ impl TelegramError {
         }
     }
 
+    /// Whether the words of a refusal say that Telegram itself is not well: it answers so in JSON too.
+    fn is_away(words: &str) -> bool {
+        let signs = [
+            "Internal Server Error",
+            "Bad Gateway",
+            "Service Unavailable",
+            "Gateway Timeout",
+            "Too Many Requests",
+        ];
+        signs.iter().any(|sign| words.contains(sign))
+    }
+
     fn of(error: RequestError) -> Self {
         match error {
             RequestError::RetryAfter(seconds) => Self::Wait(seconds.duration()),
             RequestError::MigrateToChatId(chat) => Self::Moved(chat.0),
             RequestError::Api(error) => {
                 let words = error.to_string();
-                match words.contains("Forbidden") {
-                    true => Self::Blocked(words),
-                    false => Self::Refused(words),
+                if Self::is_away(&words) {
+                    Self::Away(words)
+                } else if words.contains("Forbidden") {
+                    Self::Blocked(words)
+                } else {
+                    Self::Refused(words)
                 }
             }
             // The innermost cause: what lies around it names the URL, and the URL the token.
@@ -407,7 +422,7 @@ impl Telegram {
         Ok(self.call(message).await?.message_id)
     }
 
-    /// Gives a message another text. One that has it already is as good as edited, and so is one that is gone.
+    /// Gives a message another text; one that has it already is as good as edited. A text whose entities Telegram refuses goes without them.
     pub async fn edit(
         &self,
         chat: i64,
@@ -415,7 +430,17 @@ impl Telegram {
         text: Text,
         keyboard: Option<Keyboard>,
     ) -> Result<(), TelegramError> {
-        done(self.call(edited(chat, message, text, keyboard)).await)
+        let mut edit = edited(chat, message, text, keyboard);
+        match done(self.call(edit.clone()).await) {
+            Err(TelegramError::Refused(words))
+                if !edit.entities.is_empty() && words.to_ascii_lowercase().contains("entit") =>
+            {
+                tracing::warn!(%words, "a text is shown without its entities");
+                edit.entities.clear();
+                done(self.call(edit).await)
+            }
+            done => done,
+        }
     }
 
     /// Tries once to show how far an answer is.
@@ -469,4 +494,22 @@ pub struct Me {
     pub id: i64,
     /// Its user name, which commands in groups carry.
     pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use teloxide_core::ApiError;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_not_well_is_tried_again_and_a_refusal_is_not() {
+        let of = |words: &str| TelegramError::of(RequestError::Api(ApiError::Unknown(words.into())));
+        for words in ["Bad Gateway", "Internal Server Error: restart", "Too Many Requests"] {
+            assert!(matches!(of(words), TelegramError::Away(_)), "{words}");
+        }
+        let blocked = TelegramError::of(RequestError::Api(ApiError::BotBlocked));
+        assert!(matches!(blocked, TelegramError::Blocked(_)));
+        assert!(matches!(of("Bad Request: no"), TelegramError::Refused(_)));
+    }
 }

@@ -84,6 +84,8 @@ pub struct Ask {
     pub expiry: Option<u64>,
     /// Of its transaction.
     pub signature: Option<String>,
+    /// Requests before this one, whose time was over without a job.
+    pub tries: i64,
     pub answer: Option<String>,
     /// Lamports.
     pub cost: Option<u64>,
@@ -111,7 +113,7 @@ pub struct Past {
 }
 
 const COLUMNS: &str = "id, user_id, chat_id, thread_id, private, reply_to, model, prompt, state, ceiling, body, job, expiry, signature, \
-                       answer, cost, validator, unconfirmed, outcome, words, messages, made, changed";
+                       tries, answer, cost, validator, unconfirmed, outcome, words, messages, made, changed";
 
 fn amount(value: Option<i64>) -> Option<u64> {
     value.map(i64::cast_unsigned)
@@ -136,6 +138,7 @@ fn ask(mut row: Row) -> Option<Ask> {
         job: row.text(),
         expiry: amount(row.int()),
         signature: row.text(),
+        tries: row.int()?,
         answer: row.text(),
         cost: amount(row.int()),
         validator: row.text(),
@@ -248,7 +251,7 @@ impl Store {
         Ok(rows.into_iter().filter_map(|mut row| row.int()).collect())
     }
 
-    /// How many questions of somebody are under way (asked about ones among them), and how many came since a moment.
+    /// How many questions of somebody are under way, and how many came since a moment.
     pub async fn load(&self, user: i64, since: i64) -> Result<(i64, i64), StoreError> {
         let running = "SELECT COUNT(*) FROM telegram_bot.ask WHERE user_id = $1 AND state IN ('quoting', 'approved', 'sent')";
         let recent = "SELECT COUNT(*) FROM telegram_bot.ask WHERE user_id = $1 AND made > $2";
@@ -349,7 +352,8 @@ pub(super) mod tests {
         let sent = vec![
             ("job", Field::Text("J".into())),
             ("expiry", stored(55)),
-            ("answer", Field::Text("because".into())),
+            ("answer", Field::Text("be\0cause".into())),
+            ("words", Field::Text("said".into())),
             ("cost", stored(4)),
         ];
         let answered = (AskState::Approved, AskState::Answered);
@@ -386,6 +390,7 @@ pub(super) mod tests {
             (found.new.chat, found.new.prompt.as_str(), found.answer),
             (-6, "", None)
         );
+        assert_eq!(found.words, None);
         assert_eq!(found.cost, Some(4), "what it cost is kept");
     }
 

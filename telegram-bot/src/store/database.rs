@@ -68,6 +68,10 @@ impl ToSql for Field {
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Self::Int(value) => value.to_sql(kind, out),
+            // PostgreSQL keeps no such character, and a model may write one.
+            Self::Text(value) if value.contains('\0') => {
+                value.replace('\0', "\u{fffd}").to_sql(kind, out)
+            }
             Self::Text(value) => value.to_sql(kind, out),
             Self::Null => Ok(IsNull::Yes),
         }

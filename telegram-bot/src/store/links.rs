@@ -6,6 +6,28 @@ use super::{
 };
 use crate::clock;
 
+/// How far a wallet page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// A wallet is to sign the challenge.
+    Open,
+    /// It signed; the account that the page is for is asked whether the wallet is its own.
+    Proved,
+    /// It is: the page may build the wallet's transactions.
+    Signed,
+}
+
+impl LinkState {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "open" => Some(Self::Open),
+            "proved" => Some(Self::Proved),
+            "signed" => Some(Self::Signed),
+            _ => None,
+        }
+    }
+}
+
 /// An address of the wallet page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageLink {
@@ -20,8 +42,7 @@ pub struct PageLink {
     /// What it is asked to sign, and until when.
     pub message: Option<String>,
     pub message_expires: Option<i64>,
-    /// The wallet signed: the page may build its transactions.
-    pub is_signed: bool,
+    pub state: LinkState,
 }
 
 /// A delegate that is used no more.
@@ -43,7 +64,7 @@ fn page_link(mut row: Row) -> Option<PageLink> {
         wallet: row.text(),
         message: row.text(),
         message_expires: row.int(),
-        is_signed: row.text()? == "signed",
+        state: LinkState::of(&row.text()?)?,
     })
 }
 
@@ -90,15 +111,15 @@ impl Store {
         Ok(self.0.run(sql, fields).await? == 1)
     }
 
-    /// The challenge was signed: it is used up, and the page may be used until `expires`. `false` if it was used before, or another one
-    /// is asked for since.
-    pub async fn signed(
+    /// The challenge was signed: it is used up, and its account may confirm the wallet until `expires`. `false` if it was used before, or
+    /// another one is asked for since.
+    pub async fn proved(
         &self,
         hash: &str,
         message: &str,
         expires: i64,
     ) -> Result<bool, StoreError> {
-        let sql = "UPDATE telegram_bot.link SET state = 'signed', message = NULL, expires = $1
+        let sql = "UPDATE telegram_bot.link SET state = 'proved', message = NULL, expires = $1
                    WHERE token_hash = $2 AND state = 'open' AND message = $3";
         let fields = vec![
             Field::Int(expires),
@@ -106,6 +127,34 @@ impl Store {
             Field::Text(message.into()),
         ];
         Ok(self.0.run(sql, fields).await? == 1)
+    }
+
+    /// The page on which a wallet signed for a person, with the hash of its secret.
+    pub async fn proof_of(&self, user: i64) -> Result<Option<(String, PageLink)>, StoreError> {
+        let sql = "SELECT token_hash, user_id, chat_id, name, expires, wallet, message, message_expires, state FROM telegram_bot.link
+                   WHERE user_id = $1 AND state <> 'open' AND expires > $2";
+        let fields = vec![Field::Int(user), Field::Int(clock::now())];
+        let rows = self.0.rows(sql, fields).await?;
+        Ok(rows
+            .into_iter()
+            .next()
+            .and_then(|mut row| Some((row.text()?, page_link(row)?))))
+    }
+
+    /// Its account confirmed the wallet: the page may be used until `expires`. Nothing changes where it did so before.
+    pub async fn confirmed(&self, hash: &str, expires: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE telegram_bot.link SET state = 'signed', expires = $1 WHERE token_hash = $2 AND state = 'proved'";
+        let fields = vec![Field::Int(expires), Field::Text(hash.into())];
+        self.0.run(sql, fields).await.map(drop)
+    }
+
+    /// Ends a page on which a wallet signed that is not its account's.
+    pub async fn denied(&self, hash: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM telegram_bot.link WHERE token_hash = $1 AND state = 'proved'";
+        self.0
+            .run(sql, vec![Field::Text(hash.into())])
+            .await
+            .map(drop)
     }
 
     /// Links a wallet to a person. The delegate of another wallet is retired.
@@ -143,9 +192,9 @@ impl Store {
         Ok(self.0.run(sql, fields).await? == 1)
     }
 
-    /// Delegates whose lamports are to go back.
+    /// Some of the delegates whose lamports are to go back, others each time, so that none waits behind many.
     pub async fn retired(&self) -> Result<Vec<Retired>, StoreError> {
-        let sql = "SELECT user_id, wallet, generation, since FROM telegram_bot.retired ORDER BY since LIMIT 1000";
+        let sql = "SELECT user_id, wallet, generation, since FROM telegram_bot.retired ORDER BY RANDOM() LIMIT 200";
         let rows = self.0.rows(sql, Vec::new()).await?;
         let retired = rows.into_iter().filter_map(|mut row| {
             Some(Retired {
@@ -185,7 +234,7 @@ pub(super) mod tests {
             wallet: None,
             message: None,
             message_expires: None,
-            is_signed: false,
+            state: LinkState::Open,
         };
         store.add_link("h1", &link).await.unwrap();
         store.add_link("h2", &link).await.unwrap();
@@ -198,16 +247,35 @@ pub(super) mod tests {
         assert!(store.challenge("h2", "W", "first", later).await.unwrap());
         assert!(store.challenge("h2", "W", "second", later).await.unwrap());
         assert!(
-            !store.signed("h2", "first", later).await.unwrap(),
+            !store.proved("h2", "first", later).await.unwrap(),
             "an older challenge"
         );
-        assert!(store.signed("h2", "second", later).await.unwrap());
+        assert_eq!(store.proof_of(7).await.unwrap(), None);
+        assert!(store.proved("h2", "second", later).await.unwrap());
         assert!(
-            !store.signed("h2", "second", later).await.unwrap(),
+            !store.proved("h2", "second", later).await.unwrap(),
             "used once"
         );
         assert!(!store.challenge("h2", "W", "third", later).await.unwrap());
-        assert!(store.link("h2").await.unwrap().unwrap().is_signed);
+        let (hash, proved) = store.proof_of(7).await.unwrap().unwrap();
+        assert_eq!(
+            (hash.as_str(), proved.state, proved.wallet.as_deref()),
+            ("h2", LinkState::Proved, Some("W"))
+        );
+        assert_eq!(store.proof_of(8).await.unwrap(), None, "another's");
+        store.confirmed("h2", later).await.unwrap();
+        store.denied("h2").await.unwrap();
+        let signed = store.link("h2").await.unwrap().unwrap();
+        assert_eq!(
+            signed.state,
+            LinkState::Signed,
+            "what was confirmed stays so"
+        );
+        store.add_link("h3", &signed).await.unwrap();
+        assert!(store.challenge("h3", "V", "fourth", later).await.unwrap());
+        assert!(store.proved("h3", "fourth", later).await.unwrap());
+        store.denied("h3").await.unwrap();
+        assert_eq!(store.link("h3").await.unwrap(), None);
         store.link_wallet(7, "W").await.unwrap();
         store.link_wallet(7, "W").await.unwrap();
         assert!(

@@ -10,7 +10,7 @@ mod people;
 
 pub use asks::{Ask, AskState, NewAsk, Past};
 pub use database::{Field, StoreError};
-pub use links::{PageLink, Retired};
+pub use links::{LinkState, PageLink, Retired};
 pub use people::{Person, Store};
 
 #[cfg(test)]

@@ -17,6 +17,15 @@ pub struct Person {
     pub model: Option<String>,
 }
 
+/// Most updates of one person that wait; those beyond are not taken.
+const WAITING: u32 = 50;
+
+/// Whose an update is; 0 = nobody's.
+fn lane(update: &Value) -> i64 {
+    let of = |kind: &str| update[kind]["from"]["id"].as_i64();
+    of("message").or_else(|| of("callback_query")).unwrap_or(0)
+}
+
 /// An amount as it is stored; the chain has none beyond.
 pub(crate) fn stored(lamports: u64) -> Field {
     Field::Int(i64::try_from(lamports).unwrap_or(i64::MAX))
@@ -32,24 +41,33 @@ impl Store {
         Database::open(database).await.map(Self)
     }
 
-    /// Keeps updates. Those that came before change nothing; what has no number is no update.
+    /// Keeps updates. Those that came before change nothing; what has no number is no update. Of somebody who floods some are left out.
     pub async fn receive(&self, updates: &[Value]) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO telegram_bot.inbox (update_id, lane, body, received)
+             SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS BIGINT)
+             WHERE (SELECT COUNT(*) FROM telegram_bot.inbox WHERE done = 0 AND lane = $2) < {WAITING} ON CONFLICT DO NOTHING"
+        );
         for update in updates {
             let Some(id) = update["update_id"].as_i64() else {
                 continue;
             };
-            let sql = "INSERT INTO telegram_bot.inbox (update_id, body, received) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-            let body = Field::Text(update.to_string());
-            self.0
-                .run(sql, vec![Field::Int(id), body, Field::Int(clock::now())])
-                .await?;
+            let fields = vec![
+                Field::Int(id),
+                Field::Int(lane(update)),
+                Field::Text(update.to_string()),
+                Field::Int(clock::now()),
+            ];
+            self.0.run(&sql, fields).await?;
         }
         Ok(())
     }
 
-    /// Updates that wait to be worked on, the oldest first.
+    /// The oldest update of each person that waits to be worked on.
     pub async fn pending(&self) -> Result<Vec<(i64, String)>, StoreError> {
-        let sql = "SELECT update_id, body FROM telegram_bot.inbox WHERE done = 0 ORDER BY update_id LIMIT 200";
+        let sql = "SELECT update_id, body FROM telegram_bot.inbox
+                   WHERE update_id IN (SELECT MIN(update_id) FROM telegram_bot.inbox WHERE done = 0 GROUP BY lane)
+                   ORDER BY update_id LIMIT 200";
         let rows = self.0.rows(sql, Vec::new()).await?;
         Ok(rows
             .into_iter()
@@ -122,7 +140,7 @@ impl Store {
             .unwrap_or(0))
     }
 
-    /// Forgets what is older than it is kept: updates, addresses of pages, texts of questions that are over.
+    /// Forgets what is older than it is kept: updates, addresses of pages, texts of questions that are over, and what was said of them.
     pub async fn forget(&self, before: i64) -> Result<(), StoreError> {
         let now = Field::Int(clock::now());
         let before = Field::Int(before);
@@ -133,7 +151,8 @@ impl Store {
             ),
             ("DELETE FROM telegram_bot.link WHERE expires < $1", &now),
             (
-                "UPDATE telegram_bot.ask SET prompt = '', answer = NULL, body = NULL WHERE state = 'over' AND changed < $1 AND prompt <> ''",
+                "UPDATE telegram_bot.ask SET prompt = '', answer = NULL, body = NULL, words = NULL
+                 WHERE state = 'over' AND changed < $1 AND prompt <> ''",
                 &before,
             ),
         ] {
@@ -152,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn an_update_is_worked_on_once_however_often_it_comes_and_in_whichever_order() {
         let store = Store::open(":memory:").await.unwrap();
-        let update = |id: i64| json!({"update_id": id, "message": {}});
+        let update = |id: i64| json!({"update_id": id, "message": {"from": {"id": 7}}});
         store
             .receive(&[update(2), update(1), json!({})])
             .await
@@ -160,12 +179,40 @@ mod tests {
         store.receive(&[update(1)]).await.unwrap();
         let ids =
             |found: Vec<(i64, String)>| found.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
-        assert_eq!(ids(store.pending().await.unwrap()), [1, 2]);
+        assert_eq!(
+            ids(store.pending().await.unwrap()),
+            [1],
+            "one after another"
+        );
         assert!(store.is_pending(1).await.unwrap());
         store.done(1).await.unwrap();
         assert!(!store.is_pending(1).await.unwrap());
         store.receive(&[update(1)]).await.unwrap();
         assert_eq!(ids(store.pending().await.unwrap()), [2]);
+    }
+
+    #[tokio::test]
+    async fn nobodys_updates_keep_others_waiting_and_who_floods_is_not_heard_beyond_some() {
+        let store = Store::open(":memory:").await.unwrap();
+        let update = |id: i64, user: i64| json!({"update_id": id, "message": {"from": {"id": user}}});
+        let flood: Vec<Value> = (1..=300).map(|id| update(id, 7)).collect();
+        store.receive(&flood).await.unwrap();
+        let tap = json!({"update_id": 301, "callback_query": {"from": {"id": 8}}});
+        store
+            .receive(&[tap, json!({"update_id": 302})])
+            .await
+            .unwrap();
+        let mut heard = 0;
+        loop {
+            let heads = store.pending().await.unwrap();
+            let Some((head, _)) = heads.iter().find(|(id, _)| *id < 301) else {
+                break;
+            };
+            assert_eq!(heads.len(), 3, "each person's oldest");
+            store.done(*head).await.unwrap();
+            heard += 1;
+        }
+        assert_eq!(heard, WAITING);
     }
 
     #[tokio::test]
