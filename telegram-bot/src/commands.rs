@@ -11,18 +11,19 @@ use crate::{
     clock,
     desk::Desk,
     parts::{Parts, Trouble},
-    purse::Payer,
-    store::{NewAsk, PageLink},
+    purse::{Payer, refusal},
+    store::{LinkState, NewAsk, PageLink},
     telegram::{
         Address, AnswerCallbackQuery, Button, CallbackQuery, Keyboard, Message, TelegramError,
         Update, User,
     },
     text::{Text, amount, foreign, money},
-    words,
+    words::{self, PAGE_TAG},
 };
 
-/// How long an address of the wallet page is good before a wallet signs, seconds.
+/// How long an address of the wallet page is good before a wallet signs, and once its account confirmed the wallet, seconds.
 const PAGE_LIFE: i64 = 900;
+const SIGNED_LIFE: i64 = 1_800;
 /// Questions that `/history` shows.
 const HISTORY: u32 = 10;
 /// Models that `/model` offers.
@@ -53,6 +54,16 @@ fn read<'a>(text: &'a str, me: &str) -> Asked<'a> {
 /// Short enough for a button, whatever a model is called.
 fn model_tag(id: &str) -> String {
     hex::encode(&Sha256::digest(id)[..8])
+}
+
+/// An account as the wallet page names it. What people call themselves has no `@`, so that nobody is taken for a user name's owner.
+fn account(user: &User) -> String {
+    let is_at = |c: char| matches!(c, '@' | '\u{fe6b}' | '\u{ff20}');
+    let first = foreign(&user.first_name.replace(is_at, ""));
+    match &user.username {
+        Some(username) => format!("@{username}, {first}"),
+        None => format!("{first}, without a user name"),
+    }
 }
 
 /// Works on updates. Cheap to clone.
@@ -144,11 +155,11 @@ impl Commands {
         for id in self.parts.store.unblock(from.id).await? {
             self.desk.start(id);
         }
-        let asks = match &asked {
-            Asked::Command(name, _) => name == "ai",
+        let spends = match &asked {
+            Asked::Command(name, _) => ["ai", "limit"].contains(&name.as_str()),
             _ => true,
         };
-        if asks && (message.forward_origin.is_some() || message.via_bot.is_some()) {
+        if spends && (message.forward_origin.is_some() || message.via_bot.is_some()) {
             let said = "I run nothing that somebody else wrote, since it costs you: send it as a message of your own.";
             return self.say(&to, Text::plain(said)).await;
         }
@@ -248,19 +259,15 @@ impl Commands {
     /// Makes an address of the wallet page for somebody, and tells them.
     async fn link(&self, to: &Address, from: &User, why: &str) -> Result<(), Trouble> {
         let token = hex::encode(rand::random::<[u8; 32]>());
-        let name = match &from.username {
-            Some(username) => format!("{} (@{username})", from.first_name),
-            None => from.first_name.clone(),
-        };
         let link = PageLink {
             user: from.id,
             chat: to.chat,
-            name: foreign(&name),
+            name: account(from),
             expires: clock::now() + PAGE_LIFE,
             wallet: None,
             message: None,
             message_expires: None,
-            is_signed: false,
+            state: LinkState::Open,
         };
         let hash = hex::encode(Sha256::digest(&token));
         self.parts.store.add_link(&hash, &link).await?;
@@ -434,10 +441,22 @@ impl Commands {
         let user = query.from.id;
         let data = query.data.as_deref().unwrap_or_default();
         let said = match data.split_once(':') {
-            Some((what @ ("run" | "no"), id)) => match id.parse() {
-                Ok(id) => self.desk.tapped(id, user, what == "run").await?.to_owned(),
+            Some(("run", agreed)) => match agreed
+                .split_once(':')
+                .map(|(id, price)| (id.parse::<i64>(), price.parse::<u64>()))
+            {
+                Some((Ok(id), Ok(price))) => {
+                    self.desk.tapped(id, user, Some(price)).await?.to_owned()
+                }
+                _ => String::new(),
+            },
+            Some(("no", id)) => match id.parse() {
+                Ok(id) => self.desk.tapped(id, user, None).await?.to_owned(),
                 Err(_) => String::new(),
             },
+            Some((what @ ("mine" | "alien"), tag)) => {
+                self.confirm(&query, tag, what == "mine").await?
+            }
             Some(("model", tag)) => self.choose(&query, tag).await?,
             _ => String::new(),
         };
@@ -451,6 +470,45 @@ impl Commands {
             Ok(_) | Err(TelegramError::Refused(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Somebody says whether the wallet that signed on their page is their own. What they did is done before it is said.
+    async fn confirm(
+        &self,
+        query: &CallbackQuery,
+        tag: &str,
+        is_theirs: bool,
+    ) -> Result<String, Trouble> {
+        let Parts { store, metrics, .. } = &*self.parts;
+        let user = query.from.id;
+        let found = store.proof_of(user).await?;
+        let found = found.filter(|(hash, _)| hash.get(..PAGE_TAG) == Some(tag));
+        let (text, said) = match found {
+            Some((hash, page)) if is_theirs => {
+                let wallet = page.wallet.unwrap_or_default();
+                if page.state == LinkState::Proved {
+                    store.link_wallet(user, &wallet).await?;
+                    store.confirmed(&hash, clock::now() + SIGNED_LIFE).await?;
+                    metrics.linked.set(store.linked().await?);
+                }
+                (words::linked(&wallet), "Linked.")
+            }
+            Some((hash, page)) if page.state == LinkState::Proved => {
+                store.denied(&hash).await?;
+                (words::denied(), "Not linked.")
+            }
+            Some(_) => return Ok("It is linked already; /revoke ends that.".into()),
+            None => (words::page_over(), "This page has ended."),
+        };
+        // The chat with that person, and none other.
+        let place = query.message.as_ref();
+        if let Some(place) = place.filter(|place| place.chat.id == user) {
+            self.parts
+                .telegram
+                .edit(place.chat.id, place.message_id, text, None)
+                .await?;
+        }
+        Ok(said.into())
     }
 
     async fn choose(&self, query: &CallbackQuery, tag: &str) -> Result<String, Trouble> {
@@ -486,7 +544,7 @@ impl Commands {
 }
 
 fn away(error: &ClientError) -> Text {
-    Text::plain(format!("The chain can't be asked now: {error}"))
+    Text::plain(refusal(error))
 }
 
 #[cfg(test)]
@@ -506,6 +564,23 @@ mod tests {
         assert_eq!(read(" why? ", "My_bot"), Asked::Plain("why?"));
         assert_eq!(read("/", "My_bot"), command("", ""));
         assert_eq!(read("", "My_bot"), Asked::Plain(""));
+    }
+
+    #[test]
+    fn nobody_is_shown_as_the_owner_of_a_user_name_that_is_not_theirs() {
+        let user = |first_name: &str, username: Option<&str>| User {
+            id: 7,
+            is_bot: false,
+            first_name: first_name.into(),
+            username: username.map(str::to_owned),
+        };
+        let honest = account(&user("Ann", Some("ann")));
+        assert_eq!(honest, "@ann, \u{2068}Ann\u{2069}");
+        for name in ["@ann, Ann", "\u{ff20}ann", "Ann\n@ann", "\u{202e}nna@"] {
+            let shown = account(&user(name, None));
+            assert!(!shown.contains('@') && !shown.contains('\n'), "{shown}");
+            assert!(shown.ends_with("without a user name"), "{shown}");
+        }
     }
 
     #[test]

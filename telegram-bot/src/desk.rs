@@ -18,7 +18,7 @@ use crate::{
     clock,
     gateway::{GatewayError, Question, Step},
     parts::{Parts, Trouble},
-    purse::{SignError, Standing, refusal},
+    purse::{Payer, SignError, Signed, Standing, refusal},
     store::{Ask, AskState, Field, NewAsk, Store},
     telegram::{Address, Button, Keyboard, SendMessageDraft, TelegramError},
     text::{self, Text, money},
@@ -27,11 +27,13 @@ use crate::{
 
 /// Pauses between two tries of a step.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// How long a price is tried to be found out, and how long an approved question waits for a validator, seconds.
+/// How long a price is tried to be found out, and how long an approved question waits for gateway, chain and a validator, seconds.
 const PATIENCE: i64 = 60;
-/// How long a price is good, seconds.
+/// How long a price is good, and so is a question that nobody could be told of, seconds.
 pub const QUOTE_LIFE: i64 = 900;
-const TOO_OLD: &str = "This price is too old. Ask again.";
+const TOO_OLD: &str = "This price is too old. Nothing was paid; ask again.";
+/// Requests of one question: where none comes to a job, another validator may take the next.
+const TRIES: i64 = 2;
 /// How long an answer is waited for at the longest, seconds.
 const LONGEST: i64 = 3_600;
 /// How long a job is watched at the longest, seconds.
@@ -57,6 +59,38 @@ enum Look {
     Wait,
     /// Nothing more comes of it: the word that is kept, and what is said.
     Over(&'static str, String),
+    /// It came to no job, can't any more, and another request may.
+    Anew,
+}
+
+/// Why a request is not signed.
+struct Unsigned {
+    /// It may be within a minute.
+    passes: bool,
+    /// The word that is kept.
+    outcome: &'static str,
+    /// A sentence.
+    why: String,
+}
+
+impl Unsigned {
+    fn never(outcome: &'static str, why: String) -> Self {
+        Self {
+            passes: false,
+            outcome,
+            why,
+        }
+    }
+}
+
+impl From<ClientError> for Unsigned {
+    fn from(error: ClientError) -> Self {
+        Self {
+            passes: error.is_transient(),
+            outcome: "chain",
+            why: refusal(&error),
+        }
+    }
 }
 
 /// An answer that is whole.
@@ -258,6 +292,14 @@ impl Desk {
         }
     }
 
+    /// Waits before a step is tried again.
+    async fn pause(&self) -> Result<bool, Trouble> {
+        tokio::select! {
+            () = sleep(LOOK) => Ok(true),
+            () = self.parts.stop.cancelled() => Err(Trouble::Stopping),
+        }
+    }
+
     /// Finds out what a question costs, and asks its author unless it is below what runs at once.
     async fn quote(&self, mut ask: Ask) -> Result<bool, Trouble> {
         let Parts {
@@ -267,6 +309,10 @@ impl Desk {
             config,
             ..
         } = &*self.parts;
+        if clock::now() - ask.made > QUOTE_LIFE {
+            let said = "Your question came too long ago. Nothing was paid; ask again.";
+            return self.end(ask, "expired", said.into()).await;
+        }
         let person = store.person(ask.new.user).await?;
         if purse.payer(ask.new.user, &person).is_none() {
             let said = "No wallet is linked. Write me /link in private, then ask again.";
@@ -275,7 +321,8 @@ impl Desk {
         let estimate = match gateway.estimate(&self.question(&ask.new)).await {
             Ok(estimate) => estimate,
             Err(error) if error.may_pass() && clock::now() - ask.made < PATIENCE => {
-                return Err(error.into());
+                tracing::info!(ask = ask.new.id, %error, "no price yet");
+                return self.pause().await;
             }
             Err(error) => {
                 let said = format!("What it costs can't be found out: {error}. Nothing was paid.");
@@ -288,12 +335,17 @@ impl Desk {
             let step = (AskState::Quoting, AskState::Approved);
             return Ok(store.advance(ask.new.id, step, columns).await?);
         }
-        let button = |text: &str, what: &str| Button {
+        let id = ask.new.id;
+        let button = |text: &str, data: String| Button {
             text: text.into(),
-            callback_data: format!("{what}:{}", ask.new.id),
+            callback_data: data,
         };
+        // What is agreed to is what was shown.
         let keyboard = Keyboard {
-            inline_keyboard: vec![vec![button("Run", "run"), button("Cancel", "no")]],
+            inline_keyboard: vec![vec![
+                button("Run", format!("run:{id}:{ceiling}")),
+                button("Cancel", format!("no:{id}")),
+            ]],
         };
         self.show(&mut ask, 0, words::quote(&estimate), Some(keyboard))
             .await?;
@@ -302,12 +354,12 @@ impl Desk {
         Ok(false)
     }
 
-    /// The author of a question tapped. What they are told.
+    /// The author of a question tapped, and agreed to a price if it is to run. What they are told.
     pub async fn tapped(
         self: &Arc<Self>,
         id: i64,
         user: i64,
-        runs: bool,
+        agreed: Option<u64>,
     ) -> Result<&'static str, Trouble> {
         let Some(ask) = self.parts.store.ask(id).await? else {
             return Ok("I don't know this question any more.");
@@ -325,10 +377,13 @@ impl Desk {
             self.close_quote(ask, "expired", TOO_OLD).await?;
             return Ok(TOO_OLD);
         }
-        if !runs {
+        if agreed.is_none() {
             self.close_quote(ask, "cancelled", "Cancelled. Nothing was paid.")
                 .await?;
             return Ok("Cancelled.");
+        }
+        if agreed != ask.ceiling {
+            return Ok("The price is another one by now. Look at it, then tap again.");
         }
         let step = (AskState::Quoted, AskState::Approved);
         let is_first = self.parts.store.advance(id, step, Vec::new()).await?;
@@ -374,14 +429,14 @@ impl Desk {
         Ok(())
     }
 
-    /// Signs a question's request, if it costs no more than its author agreed to and the chain would take it; stores it.
+    /// Signs a question's request and stores it.
     async fn sign(&self, mut ask: Ask) -> Result<bool, Trouble> {
-        let Parts {
-            store,
-            gateway,
-            purse,
-            ..
-        } = &*self.parts;
+        let Parts { store, purse, .. } = &*self.parts;
+        let age = clock::now() - ask.changed;
+        // Nobody is to pay for what they agreed to long ago.
+        if age > QUOTE_LIFE {
+            return self.end(ask, "expired", TOO_OLD.into()).await;
+        }
         let agreed = ask.ceiling.unwrap_or(0);
         let model = ask.new.model.clone().unwrap_or_default();
         let person = store.person(ask.new.user).await?;
@@ -391,51 +446,18 @@ impl Desk {
         };
         self.show(&mut ask, 0, words::running(&model, agreed), None)
             .await?;
-        if let Some(lacking) = purse.lacks(&payer).await? {
-            let said = format!(
-                "For rent and fees {} are lacking: add some on the wallet page, /link. Nothing was paid.",
-                money(lacking)
-            );
-            return self.end(ask, "rent", said).await;
-        }
-        let is_young = clock::now() - ask.changed < PATIENCE;
-        let estimate = match gateway.estimate(&self.question(&ask.new)).await {
-            Ok(estimate) => estimate,
-            Err(error) if error.may_pass() && is_young => return Err(error.into()),
-            Err(error) => {
-                let said = format!("The gateway can't take it: {error}. Nothing was paid.");
-                return self.end(ask, "gateway", said).await;
-            }
-        };
-        let signed = match purse.sign(&payer, &estimate).await {
+        let (signed, salt) = match self.signed(&ask, &payer, agreed).await {
             Ok(signed) => signed,
-            Err(SignError::Chain(error)) => return Err(error.into()),
-            Err(SignError::NoValidator) if is_young => {
-                sleep(LOOK).await;
-                return Ok(true);
+            Err(unsigned) if unsigned.passes && age < PATIENCE => {
+                tracing::info!(ask = ask.new.id, why = %unsigned.why, "not signed yet");
+                return self.pause().await;
             }
-            Err(error) => {
-                let said = format!("It can't be run: {error}. Nothing was paid.");
-                return self.end(ask, "gateway", said).await;
+            Err(unsigned) => {
+                let said = format!("{} Nothing was paid.", unsigned.why);
+                return self.end(ask, unsigned.outcome, said).await;
             }
         };
-        if signed.ceiling > agreed {
-            let said = format!(
-                "The price rose since you were asked: it would be {} now. Nothing was paid; ask again.",
-                money(signed.ceiling)
-            );
-            return self.end(ask, "price", said).await;
-        }
-        match purse.trial(&signed.transaction).await? {
-            None => {}
-            Some(ClientError::UnknownBlockhash) => return Ok(true),
-            Some(error) => {
-                let said = format!("{} Nothing was paid.", refusal(&error));
-                return self.end(ask, "refused", said).await;
-            }
-        }
-        let question = self.question(&ask.new);
-        let body = question.paid(&signed.encoded, &estimate.terms.salt);
+        let body = self.question(&ask.new).paid(&signed.encoded, &salt);
         let set = vec![
             ("body", Field::Text(body)),
             ("job", Field::Text(signed.job.to_string())),
@@ -446,9 +468,57 @@ impl Desk {
         Ok(store.advance(ask.new.id, step, set).await?)
     }
 
+    /// A question's request and the salt of its prompt, if it costs no more than its author agreed to and the chain would take it.
+    async fn signed(
+        &self,
+        ask: &Ask,
+        payer: &Payer,
+        agreed: u64,
+    ) -> Result<(Signed, String), Unsigned> {
+        let Parts { gateway, purse, .. } = &*self.parts;
+        if let Some(lacking) = purse.lacks(payer).await? {
+            let why = format!(
+                "For rent and fees {} are lacking: add some on the wallet page, /link.",
+                money(lacking)
+            );
+            return Err(Unsigned::never("rent", why));
+        }
+        let estimate = gateway.estimate(&self.question(&ask.new)).await;
+        let estimate = estimate.map_err(|error| Unsigned {
+            passes: error.may_pass(),
+            outcome: "gateway",
+            why: format!("The gateway can't take it: {error}."),
+        })?;
+        let signed = match purse.sign(payer, &estimate).await {
+            Ok(signed) => signed,
+            Err(SignError::Chain(error)) => return Err(error.into()),
+            Err(error) => {
+                return Err(Unsigned {
+                    passes: matches!(error, SignError::NoValidator),
+                    outcome: "gateway",
+                    why: format!("It can't be run: {error}."),
+                });
+            }
+        };
+        if signed.ceiling > agreed {
+            let why = format!(
+                "The price rose since you were asked: it would be {} now.",
+                money(signed.ceiling)
+            );
+            return Err(Unsigned::never("price", why));
+        }
+        match purse.trial(&signed.transaction).await? {
+            None => Ok((signed, estimate.terms.salt)),
+            Some(error) => Err(Unsigned {
+                outcome: "refused",
+                ..error.into()
+            }),
+        }
+    }
+
     /// Sends a request that is stored, again and again under one key, until its answer is stored or can never come.
     async fn fetch(&self, ask: Ask) -> Result<bool, Trouble> {
-        let key = format!("telegram-{}-{}", self.parts.me.id, ask.new.id);
+        let key = format!("telegram-{}-{}-{}", self.parts.me.id, ask.new.id, ask.tries);
         let (mut is_told, mut partial) = (false, String::new());
         loop {
             let error = match self.stream(&ask, &key, &mut partial).await? {
@@ -472,6 +542,17 @@ impl Desk {
                         said.push_str(&format!("\n\nBefore it broke off it said:\n{beginning}"));
                     }
                     return self.end(ask, outcome, said).await;
+                }
+                Ok(Look::Anew) => {
+                    let set = vec![
+                        ("body", Field::Null),
+                        ("job", Field::Null),
+                        ("expiry", Field::Null),
+                        ("signature", Field::Null),
+                        ("tries", Field::Int(ask.tries.saturating_add(1))),
+                    ];
+                    let step = (AskState::Sent, AskState::Approved);
+                    return Ok(self.parts.store.advance(ask.new.id, step, set).await?);
                 }
                 Ok(Look::Wait) => {}
                 Err(trouble) => {
@@ -512,6 +593,9 @@ impl Desk {
             Ok(steps) => steps,
             Err(error) => return Ok(Err(error)),
         };
+        // A stream that drips forever is no answer.
+        let longest = sleep(Duration::from_secs(LONGEST.unsigned_abs()));
+        tokio::pin!(longest);
         let (sender, receiver) = watch::channel(String::new());
         let ended = CancellationToken::new();
         let reading = async {
@@ -526,6 +610,9 @@ impl Desk {
             loop {
                 let step = tokio::select! {
                     step = steps.next() => step,
+                    () = &mut longest => {
+                        return Ok(Err(GatewayError::away("the answer does not end")));
+                    }
                     () = self.parts.stop.cancelled() => return Err(Trouble::Stopping),
                 };
                 match step {
@@ -545,13 +632,8 @@ impl Desk {
                     Some(Ok(Step::Done)) if is_paid => return Ok(Ok(whole)),
                     Some(Err(error)) => return Ok(Err(error)),
                     Some(Ok(Step::Done)) | None => {
-                        return Ok(Err(GatewayError {
-                            status: None,
-                            code: "no_receipt".into(),
-                            message: "the gateway's answer came without a receipt".into(),
-                            job: None,
-                            retry_after: None,
-                        }));
+                        let words = "the gateway's answer came without a receipt";
+                        return Ok(Err(GatewayError::away(words)));
                     }
                 }
             }
@@ -622,7 +704,9 @@ impl Desk {
         let Parts { purse, gateway, .. } = &*self.parts;
         let job = ask.job.as_deref().unwrap_or_default();
         let page = self.parts.config.page(&format!("/jobs/{job}"));
-        if clock::now() - ask.changed > LONGEST {
+        let age = clock::now() - ask.changed;
+        let is_young = age < QUOTE_LIFE;
+        if age > LONGEST {
             let said =
                 format!("No answer came in an hour ({error}). What became of the job: {page}");
             return Ok(Look::Over("lost", said));
@@ -639,13 +723,14 @@ impl Desk {
             );
             Look::Over("lost", said)
         };
+        // Before the job is looked at: what is seen of it then is newer than the end of its nonce.
+        let slot = purse.chain.slot(Commitment::Finalized).await?;
         Ok(match purse.job(job).await? {
             Standing::Runs => Look::Wait,
             Standing::Refunded | Standing::Slashed => refunded(),
             Standing::HasResult | Standing::Settled if error.may_pass() => Look::Wait,
             Standing::HasResult | Standing::Settled => lost(),
             Standing::Absent => {
-                let slot = purse.chain.slot(Commitment::Finalized).await?;
                 let expiry = ask.expiry.unwrap_or(u64::MAX);
                 if slot <= expiry {
                     return Ok(Look::Wait);
@@ -654,16 +739,21 @@ impl Desk {
                     // Its account may be closed by now: the index knows.
                     match gateway.job(job).await {
                         Ok(view) if view.status == "refunded" => return Ok(refunded()),
-                        Ok(view) if ["settled", "slashed"].contains(&view.status.as_str()) => {
-                            return Ok(match error.may_pass() {
-                                true => Look::Wait,
-                                false => lost(),
-                            });
+                        Ok(view) if view.status == "unpaid" => {}
+                        Ok(view)
+                            if !error.may_pass()
+                                && ["settled", "slashed"].contains(&view.status.as_str()) =>
+                        {
+                            return Ok(lost());
                         }
-                        Ok(_) => {}
+                        // Its answer may still come, or the index has not seen its end.
+                        Ok(_) => return Ok(Look::Wait),
                         Err(away) if away.status == Some(404) => {}
                         Err(away) => return Err(away.into()),
                     }
+                }
+                if error.may_pass() && ask.tries + 1 < TRIES && is_young {
+                    return Ok(Look::Anew);
                 }
                 let said = format!(
                     "{error}\n\nThe request never reached the chain and can't any more. Nothing was paid; ask again."

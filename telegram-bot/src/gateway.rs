@@ -101,7 +101,8 @@ pub struct GatewayError {
 }
 
 impl GatewayError {
-    fn away(message: impl Into<String>) -> Self {
+    /// Nobody answered, or not as it should.
+    pub fn away(message: impl Into<String>) -> Self {
         Self {
             status: None,
             code: "away".into(),
@@ -111,11 +112,13 @@ impl GatewayError {
         }
     }
 
+    /// The innermost cause: what lies around it names the URL.
     fn of(error: &reqwest::Error) -> Self {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause.and_then(|cause| cause.source()) {
+            cause = Some(inner);
         }
+        let cause = cause.map_or("the request failed".to_owned(), |cause| cause.to_string());
         Self::away(format!("the gateway does not answer ({cause})"))
     }
 

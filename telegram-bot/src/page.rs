@@ -1,16 +1,16 @@
 //! What the bot serves: the page on which a wallet signs in and allows the bot's delegate to spend, and the webhook.
 //!
 //! An address of the page holds a secret that is kept as a hash, is for one Telegram account, and ends. The wallet signs a challenge that names
-//! this page's domain, that account, a nonce and an end; it is good once. Whatever costs something is a transaction that the wallet shows and
+//! this page's domain, that account, a nonce and an end; it is good once. Then the account is asked in its chat whether the wallet is its own:
+//! before it says so nothing is linked, and the page builds nothing. Whatever costs something is a transaction that the wallet shows and
 //! signs: the page builds it, and hands it to the chain.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    extract::{DefaultBodyLimit, Path, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::{get, post},
@@ -32,9 +32,10 @@ use crate::{
     clock,
     parts::Parts,
     purse::{Allow, Payer, refusal},
-    store::{PageLink, StoreError},
-    telegram::Address,
+    store::{LinkState, PageLink, StoreError},
+    telegram::{Address, Keyboard},
     text::{Text, money},
+    words,
 };
 
 /// Most bytes of what the page sends, and of an update.
@@ -42,9 +43,9 @@ const PAGE_BODY: usize = 16 << 10;
 const UPDATE_BODY: usize = 1 << 20;
 /// Longest transaction of the chain, bytes.
 const TRANSACTION: usize = 1_232;
-/// How long a challenge is good, and the page after it was signed, seconds.
+/// How long a challenge is good, and how long the account has to confirm the wallet, seconds.
 const CHALLENGE_LIFE: i64 = 300;
-const SIGNED_LIFE: i64 = 1_800;
+const CONFIRM_LIFE: i64 = 600;
 /// What one address of the page may ask for at once, and how soon again.
 const ASKED: (u32, Duration) = (60, Duration::from_secs(1));
 /// Addresses whose questions are counted at a time.
@@ -125,10 +126,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/link/{token}/transaction", post(transaction))
         .route("/link/{token}/send", post(send))
         .layer(DefaultBodyLimit::max(PAGE_BODY))
-        .route(
-            WEBHOOK,
-            post(webhook).layer(DefaultBodyLimit::max(UPDATE_BODY)),
-        )
+        .route(WEBHOOK, post(webhook))
         .route("/static/link.js", get(script))
         .route("/static/link.css", get(style))
         .route("/livez", get(|| async { "alive" }))
@@ -138,7 +136,7 @@ pub fn router(web: Arc<Web>) -> Router {
 }
 
 /// No address of the page is told to others, kept, or shown inside another page.
-async fn closed(request: axum::extract::Request, next: Next) -> Response {
+async fn closed(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
@@ -195,7 +193,8 @@ async fn payer(web: &Web, link: &PageLink) -> Result<Payer, Refusal> {
     let payer = web.parts.purse.payer(link.user, &person);
     payer
         .filter(|payer| {
-            link.is_signed && link.wallet.as_deref() == Some(payer.owner.to_string().as_str())
+            link.state == LinkState::Signed
+                && link.wallet.as_deref() == Some(payer.owner.to_string().as_str())
         })
         .ok_or_else(|| {
             let words = "Sign in with the wallet first.";
@@ -211,7 +210,9 @@ struct Shown {
     account_id: i64,
     chain: String,
     expires: i64,
-    /// The wallet that signed in.
+    /// The wallet that signed in, and that its account still has to confirm.
+    unconfirmed: Option<String>,
+    /// The wallet that is linked.
     wallet: Option<String>,
     delegate: Option<String>,
     funds: Option<Value>,
@@ -229,11 +230,15 @@ async fn state(
         account_id: link.user,
         chain: parts.config.chain.clone(),
         expires: link.expires,
+        unconfirmed: None,
         wallet: None,
         delegate: None,
         funds: None,
     };
-    if link.is_signed {
+    if link.state == LinkState::Proved {
+        shown.unconfirmed = link.wallet.clone();
+    }
+    if link.state == LinkState::Signed {
         let payer = payer(&web, &link).await?;
         let funds = parts.purse.funds(&payer).await?;
         let text = |lamports: u64| lamports.to_string();
@@ -350,26 +355,20 @@ async fn proof(
     }
     let store = &web.parts.store;
     if !store
-        .signed(&hash, message, now.saturating_add(SIGNED_LIFE))
+        .proved(&hash, message, now.saturating_add(CONFIRM_LIFE))
         .await?
     {
         return Err(bad(
             "This challenge was used already. Write /link to the bot again.",
         ));
     }
-    store.link_wallet(link.user, wallet).await?;
-    if let Ok(linked) = store.linked().await {
-        web.parts.metrics.linked.set(linked);
-    }
-    let said = Text::plain("A wallet was linked to you: ")
-        .code(wallet)
-        .say("\nIf that was not you, write /revoke.");
-    tell(&web.parts, &link, said);
-    Ok(Json(json!({"linked": true})))
+    let (text, keyboard) = words::confirm(&hash, wallet);
+    tell(&web.parts, &link, text, Some(keyboard));
+    Ok(Json(json!({"asked": true})))
 }
 
 /// Tells the account of an address something, without anybody waiting for it.
-fn tell(parts: &Arc<Parts>, link: &PageLink, text: Text) {
+fn tell(parts: &Arc<Parts>, link: &PageLink, text: Text, keyboard: Option<Keyboard>) {
     let (parts, chat) = (parts.clone(), link.chat);
     tokio::spawn(async move {
         let to = Address {
@@ -377,7 +376,7 @@ fn tell(parts: &Arc<Parts>, link: &PageLink, text: Text) {
             thread: None,
             reply: None,
         };
-        if let Err(error) = parts.telegram.say(&to, text).await {
+        if let Err(error) = parts.telegram.offer(&to, text, keyboard).await {
             tracing::info!(%error, "nobody can be told of a link");
         }
     });
@@ -455,25 +454,22 @@ async fn send(
             ),
             _ => "Your wallet allows me nothing any more.".to_owned(),
         };
-        tell(&web.parts, &link, Text::plain(said));
+        tell(&web.parts, &link, Text::plain(said), None);
     }
     Ok(Json(json!({"signature": signature})))
 }
 
-/// An update from Telegram: stored, then acknowledged.
-async fn webhook(
-    State(web): State<Arc<Web>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, Refusal> {
+/// An update from Telegram: stored, then acknowledged. Nothing is read of what comes without the secret.
+async fn webhook(State(web): State<Arc<Web>>, request: Request) -> Result<StatusCode, Refusal> {
     let unknown = || Refusal(StatusCode::NOT_FOUND, "There is nothing here.".into());
     let secret = web.secret.as_deref().ok_or_else(unknown)?;
-    let given = headers
-        .get(SECRET)
-        .map_or(b"".as_slice(), HeaderValue::as_bytes);
+    let given = request.headers().get(SECRET);
+    let given = given.map_or(b"".as_slice(), HeaderValue::as_bytes);
     if !bool::from(given.ct_eq(secret.as_bytes())) {
         return Err(unknown());
     }
+    let body = axum::body::to_bytes(request.into_body(), UPDATE_BODY).await;
+    let body = body.map_err(|_| bad("That is no update."))?;
     let update: Value = serde_json::from_slice(&body).map_err(|_| bad("That is no update."))?;
     web.parts.metrics.heard();
     web.parts.store.receive(&[update]).await?;

@@ -527,9 +527,24 @@ fn arguments(estimate: &Estimate, nonce: [u8; 16]) -> Result<RequestInference, S
     })
 }
 
+/// An error of the chain in words for people. What a node or the way to it says is for the log alone: it names the URL, and that may hold
+/// the operator's key.
+pub fn spoken(error: &ClientError) -> String {
+    match error {
+        ClientError::Rpc(_) | ClientError::Certificate(_) | ClientError::Answer(_) => {
+            tracing::warn!(%error, "the chain can't be asked");
+            "its node does not answer as it should".into()
+        }
+        error => error.to_string(),
+    }
+}
+
 /// A refusal of the chain, in words.
 pub fn refusal(error: &ClientError) -> String {
     match error {
+        ClientError::Rpc(_) | ClientError::Certificate(_) | ClientError::Answer(_) => {
+            format!("The chain can't be asked now: {}.", spoken(error))
+        }
         ClientError::Program(program) => format!(
             "The chain refuses: {} ({}, {}).",
             program.message(),
@@ -537,7 +552,7 @@ pub fn refusal(error: &ClientError) -> String {
             program.code()
         ),
         ClientError::Transaction(error) if error.to_string().contains("nsufficient") => format!(
-            "The chain refuses: {error}. What your delegate has for rent and fees is used up: add some on the wallet page, /limit."
+            "The chain refuses: {error}. What your delegate has for rent and fees is used up: add some on the wallet page, /link."
         ),
         error => format!("The chain refuses: {error}."),
     }
@@ -612,6 +627,17 @@ mod tests {
         assert!(refused(|terms| terms.prompt_hash = "01".into()));
         assert!(refused(|terms| terms.prompt_source = "x".repeat(200)));
         assert!(refused(|terms| terms.operator = None));
+    }
+
+    #[test]
+    fn where_the_chain_is_asked_is_told_to_nobody() {
+        let away =
+            ClientError::Rpc("error sending request for url (https://node/?key=secret)".into());
+        for said in [spoken(&away), refusal(&away)] {
+            assert!(!said.contains("secret"), "{said}");
+        }
+        let expired = refusal(&ClientError::UnknownBlockhash);
+        assert!(expired.contains("blockhash"), "{expired}");
     }
 
     #[test]

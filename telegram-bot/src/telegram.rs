@@ -504,8 +504,13 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_well_is_tried_again_and_a_refusal_is_not() {
-        let of = |words: &str| TelegramError::of(RequestError::Api(ApiError::Unknown(words.into())));
-        for words in ["Bad Gateway", "Internal Server Error: restart", "Too Many Requests"] {
+        let of =
+            |words: &str| TelegramError::of(RequestError::Api(ApiError::Unknown(words.into())));
+        for words in [
+            "Bad Gateway",
+            "Internal Server Error: restart",
+            "Too Many Requests",
+        ] {
             assert!(matches!(of(words), TelegramError::Away(_)), "{words}");
         }
         let blocked = TelegramError::of(RequestError::Api(ApiError::BotBlocked));

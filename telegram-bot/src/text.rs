@@ -109,6 +109,23 @@ fn turns(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether nothing of a text can be seen: Telegram takes no such message.
+fn is_blank(text: &str) -> bool {
+    let is_unseen = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || turns(c)
+            || matches!(
+                c,
+                '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'
+                    ..='\u{180e}'
+            )
+            || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{2800}')
+            || matches!(c, '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    text.chars().all(is_unseen)
+}
+
 /// A stranger's text in a line of ours: one line, of bounded length, that turns nothing around it.
 pub fn foreign(text: &str) -> String {
     let kept: String = text
@@ -154,7 +171,7 @@ pub fn answer(text: &str) -> Text {
         rest = inside.get(body_at + end + 4..).unwrap_or_default();
     }
     inline(&mut out, rest);
-    if out.text.trim().is_empty() {
+    if is_blank(&out.text) {
         return Text::plain("(an answer without text)");
     }
     out
@@ -240,7 +257,7 @@ fn places(text: &Text, limit: usize) -> Vec<Place> {
 }
 
 /// A text in parts of at most `limit` units, none of which cuts a grapheme. An entity is cut only where it is longer than a part, and is
-/// one in each part then. Parts of whitespace alone are left out, because Telegram takes none.
+/// one in each part then. Parts in which nothing can be seen are left out, because Telegram takes none.
 pub fn split(text: &Text, limit: usize) -> Vec<Text> {
     let places = places(text, limit);
     let mut parts = Vec::new();
@@ -253,7 +270,7 @@ pub fn split(text: &Text, limit: usize) -> Vec<Text> {
         };
         let Some(end) = rest.get(chosen) else { break };
         let part = slice(text, from, (end.byte, end.unit));
-        if !part.text.trim().is_empty() {
+        if !is_blank(&part.text) {
             parts.push(part);
         }
         from = (end.byte, end.unit);
@@ -397,7 +414,10 @@ mod tests {
             assert!(!answer(broken).text.is_empty(), "{broken:?}");
         }
         assert_eq!(answer("2 * 3 ** 4 * 5").text, "2 * 3 ** 4 * 5");
-        assert_eq!(answer(" \n").text, "(an answer without text)");
+        for unseen in [" \n", "\u{200b}\u{2060}", "\u{fe0f}\u{3164}\u{202e}"] {
+            assert_eq!(answer(unseen).text, "(an answer without text)");
+        }
+        assert_eq!(answer("\u{200b}a").text, "\u{200b}a");
     }
 
     #[test]

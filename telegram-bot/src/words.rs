@@ -6,10 +6,14 @@ use crate::{
     gateway::{Estimate, JobView, Model},
     purse::{DAY_SLOTS, Funds},
     store::{Ask, Past},
-    telegram::Offer,
+    telegram::{Button, Keyboard, Offer},
     text::{Text, foreign, money, sol},
 };
 
+/// Characters of a page's hash that its buttons carry.
+pub const PAGE_TAG: usize = 16;
+/// Characters of a wallet's beginning and of its end that a button shows.
+const ENDS: usize = 4;
 /// Milliseconds of a slot, for what is said beside slots.
 const SLOT_MS: u64 = 400;
 
@@ -81,7 +85,61 @@ pub fn page(url: &str, why: &str) -> Text {
     Text::plain(why)
         .say("\n\nOpen this page in a browser that has your wallet:\n")
         .link(url, url)
-        .say("\n\nIt is for you alone and good for 15 minutes. The page and the wallet name your Telegram account: sign only if it is yours.")
+        .say("\n\nIt is for you alone and good for 15 minutes: give it to nobody. Once your wallet has signed I ask you here whether it is yours.")
+}
+
+/// Asks whether the wallet that signed on somebody's page is their own, with the buttons for it.
+pub fn confirm(hash: &str, wallet: &str) -> (Text, Keyboard) {
+    let text = Text::default()
+        .bold("Is this your wallet?")
+        .say("\n")
+        .code(wallet)
+        .say(
+            "\n\nIt signed in on the page whose address I gave you. Compare the first and the last characters with what your wallet shows. If \
+             you signed nothing, or gave the address to somebody, say no.",
+        );
+    let tag: String = hash.chars().take(PAGE_TAG).collect();
+    let button = |text: String, what: &str| Button {
+        text,
+        callback_data: format!("{what}:{tag}"),
+    };
+    let yes = format!("Yes, {} is mine", ends(wallet));
+    let keyboard = Keyboard {
+        inline_keyboard: vec![
+            vec![button(yes, "mine")],
+            vec![button("No, end that page".into(), "alien")],
+        ],
+    };
+    (text, keyboard)
+}
+
+/// The first and the last characters of an address.
+fn ends(address: &str) -> String {
+    let last = address.chars().count().saturating_sub(ENDS);
+    let (first, last): (String, String) = (
+        address.chars().take(ENDS).collect(),
+        address.chars().skip(last).collect(),
+    );
+    format!("{first}…{last}")
+}
+
+/// A wallet is somebody's.
+pub fn linked(wallet: &str) -> Text {
+    Text::plain("A wallet was linked to you: ")
+        .code(wallet)
+        .say("\nGo on on the page: say there what I may spend. /revoke ends the link.")
+}
+
+/// A wallet is not somebody's.
+pub fn denied() -> Text {
+    Text::plain(
+        "Nothing was linked, and that page has ended. Give its address to nobody. /link makes a new one.",
+    )
+}
+
+/// Somebody tapped below a page that has ended.
+pub fn page_over() -> Text {
+    Text::plain("This page has ended. /link makes a new one.")
 }
 
 /// What a question would cost.
@@ -402,6 +460,16 @@ mod tests {
         funds.slot = 1_000;
         assert!(limits(&funds, 5).text.contains("has ended"));
         assert!(balance(&funds).text.contains("There is none yet"));
+    }
+
+    #[test]
+    fn a_wallet_is_asked_about_by_its_first_and_last_characters() {
+        let wallet = "7abcDEFghijkLMNopqrsTUVwxyz123456789ABCDEFxyz9";
+        let (text, keyboard) = confirm(&"f".repeat(64), wallet);
+        assert!(text.text.contains(wallet));
+        let buttons: Vec<&Button> = keyboard.inline_keyboard.iter().flatten().collect();
+        assert!(buttons[0].text.contains("7abc…xyz9"), "{}", buttons[0].text);
+        assert!(buttons.iter().all(|one| one.callback_data.len() <= 64));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 const base = location.pathname.replace(/\/+$/, "");
 const at = (id) => document.getElementById(id);
 const wallets = new Map();
+/** Pause between two looks at whether the wallet is confirmed, milliseconds. */
+const LOOK = 2000;
 let chain = "";
 let chosen;
 
@@ -29,7 +31,7 @@ async function ask(path, body) {
   const init = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(base + path, init);
   const told = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(told.error ?? `The bot answers ${response.status}.`);
+  if (!response.ok) throw Object.assign(new Error(told.error ?? `The bot answers ${response.status}.`), { status: response.status });
   return told;
 }
 
@@ -52,7 +54,10 @@ async function show() {
   at("bot").textContent = `@${state.bot}`;
   at("chain").textContent = chain;
   at("account").textContent = `${state.account} (number ${state.account_id})`;
-  at("connect").hidden = state.wallet !== null && chosen !== undefined;
+  at("asked").textContent = `${state.account} (number ${state.account_id})`;
+  at("unconfirmed").textContent = state.unconfirmed ?? "–";
+  at("confirm").hidden = state.unconfirmed === null;
+  at("connect").hidden = state.unconfirmed !== null || (state.wallet !== null && chosen !== undefined);
   at("allow").hidden = state.wallet === null;
   if (state.wallet === null) return state;
   const { funds } = state;
@@ -64,6 +69,21 @@ async function show() {
     ? "nothing"
     : `${sol(funds.grant.per_job)} for one question, ${sol(funds.grant.per_day)} a day, ${sol(funds.grant.in_all)} in all, ${sol(funds.grant.spent)} spent`;
   if (funds.grant !== null) fill(funds.grant);
+  return state;
+}
+
+/** Shows how it stands until the wallet is not waited for any more: its account confirmed it in Telegram, or the page has ended. */
+async function confirmed() {
+  let state = await show();
+  while (state.unconfirmed !== null) {
+    await new Promise((go) => { setTimeout(go, LOOK); });
+    state = await show().catch((error) => {
+      at("confirm").hidden = error.status === 404;
+      if (error.status === 404) throw error;
+      say(error.message);
+      return state;
+    });
+  }
   return state;
 }
 
@@ -109,12 +129,15 @@ async function connect(wallet) {
     const [signed] = await wallet.features["solana:signMessage"].signMessage({ account, message: bytes });
     if (!signed) throw new Error("The wallet gave no signature.");
     await ask("/proof", { signature: base64(signed.signature) });
+    chosen = { wallet, account };
+    say("Signed. Now look into your chat with the bot.");
+    await confirmed();
   } else if (state.wallet !== account.address) {
     throw new Error(`This page is for wallet ${state.wallet}: choose that account, or write /link to the bot again.`);
   }
   chosen = { wallet, account };
-  say("Signed in.");
   await show();
+  say("Signed in.");
 }
 
 async function transact(wanted) {
@@ -151,7 +174,8 @@ at("revoke").addEventListener("click", () => run(() => transact({ kind: "revoke"
 window.addEventListener("wallet-standard:register-wallet", (event) => event.detail({ register }));
 window.dispatchEvent(new CustomEvent("wallet-standard:app-ready", { detail: { register } }));
 run(async () => {
-  await show();
+  const state = await confirmed();
   at("connect").hidden = false;
   offer();
+  if (state.wallet !== null) say("Connect the wallet to change what it allows.");
 });

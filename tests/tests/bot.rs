@@ -95,7 +95,8 @@ impl Browser<'_> {
         Ok(told)
     }
 
-    async fn sign_in(&self) -> Result<()> {
+    /// Signs the challenge, and has its account say in Telegram that the wallet is its own.
+    async fn sign_in(&self, telegram: &Telegram) -> Result<()> {
         let wallet = self.wallet.pubkey().to_string();
         let told = self.post("/challenge", json!({"wallet": wallet})).await?;
         let message = told["message"].as_str().context("no challenge")?;
@@ -105,7 +106,13 @@ impl Browser<'_> {
         );
         let signature = self.wallet.sign_message(message.as_bytes());
         let proof = json!({"signature": STANDARD.encode(signature.as_ref())});
-        self.post("/proof", proof).await.map(drop)
+        self.post("/proof", proof).await?;
+        ensure!(self.state().await?["wallet"].is_null(), "linked unasked");
+        confirm(telegram).await?;
+        until("the wallet is linked", async || {
+            Ok(self.state().await?["wallet"] == wallet)
+        })
+        .await
     }
 
     /// Has the page build a transaction, signs it and sends it.
@@ -125,6 +132,14 @@ impl Browser<'_> {
         let url = format!("{}/state", self.page);
         Ok(self.network.http.get(url).send().await?.json().await?)
     }
+}
+
+/// Taps that the wallet which signed is one's own.
+async fn confirm(telegram: &Telegram) -> Result<()> {
+    let asked = telegram.says(ANN, "Is this your wallet?").await?;
+    let yes = asked.buttons.first().context("no button")?;
+    telegram.tap(ANN, &asked, yes);
+    Ok(())
 }
 
 /// Opens the page whose address the bot told last.
@@ -273,7 +288,7 @@ async fn a_question_in_telegram_is_paid_answered_and_settled_on_chain_and_limits
     telegram.says(ANN, "No wallet is linked").await?;
     telegram.write(ANN, ANN, "/link");
     let page = browser(&network, &telegram, &base, &wallet).await?;
-    page.sign_in().await?;
+    page.sign_in(&telegram).await?;
     page.transact(allow(10_000_000, 100_000_000, 50_000_000))
         .await?;
     telegram
@@ -304,7 +319,7 @@ async fn a_question_in_telegram_is_paid_answered_and_settled_on_chain_and_limits
     // The end: here at once, on chain by the wallet, and what lay on the delegate comes back.
     telegram.write(ANN, ANN, "/revoke");
     let page = browser(&network, &telegram, &base, &wallet).await?;
-    page.sign_in().await?;
+    page.sign_in(&telegram).await?;
     page.transact(json!({"kind": "revoke"})).await?;
     telegram.says(ANN, "allows me nothing any more").await?;
     let address = pda::grant(wallet.pubkey(), delegate);
@@ -341,11 +356,12 @@ async fn a_wallet_in_a_browser_links_and_allows_on_the_page() -> Result<()> {
         hex::encode(wallet.secret_bytes()),
     );
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../telegram-bot/tests/page.mjs");
-    tokio::task::spawn_blocking(move || {
-        workspace()?;
+    tokio::task::spawn_blocking(workspace).await??;
+    let browser = tokio::task::spawn_blocking(move || {
         run_program(Command::new("node").arg(script).args([page, address, seed]))
-    })
-    .await??;
+    });
+    confirm(&telegram).await?;
+    browser.await??;
     telegram
         .says(ANN, "Your wallet allows me at most 0.002 SOL")
         .await?;

@@ -194,7 +194,8 @@ mod tests {
     #[tokio::test]
     async fn nobodys_updates_keep_others_waiting_and_who_floods_is_not_heard_beyond_some() {
         let store = Store::open(":memory:").await.unwrap();
-        let update = |id: i64, user: i64| json!({"update_id": id, "message": {"from": {"id": user}}});
+        let update =
+            |id: i64, user: i64| json!({"update_id": id, "message": {"from": {"id": user}}});
         let flood: Vec<Value> = (1..=300).map(|id| update(id, 7)).collect();
         store.receive(&flood).await.unwrap();
         let tap = json!({"update_id": 301, "callback_query": {"from": {"id": 8}}});

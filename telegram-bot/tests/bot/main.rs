@@ -1,5 +1,6 @@
 //! The bot against a Bot API server that is strict and nasty, with a gateway and a chain that are scripted.
 
+mod away;
 mod page;
 mod restarts;
 mod world;
@@ -22,11 +23,6 @@ pub async fn linked() -> (World, Bot) {
     let world = World::start().await;
     let bot = Bot::start(world.config());
     world.link(ANN, &Keypair::new()).await;
-    world
-        .telegram
-        .says(ANN, "A wallet was linked")
-        .await
-        .unwrap();
     (world, bot)
 }
 
@@ -35,7 +31,7 @@ fn has_run(one: &Shown) -> bool {
 }
 
 /// Taps Run below a price that is shown in a chat.
-async fn run(world: &World, user: i64, chat: i64) -> Shown {
+pub async fn run(world: &World, user: i64, chat: i64) -> Shown {
     let shown = world
         .telegram
         .until(chat, "with Run", has_run)
@@ -195,6 +191,8 @@ async fn long_answers_with_broken_marks_emoji_and_other_scripts_arrive_whole() {
 async fn waits_refusals_and_bad_gateways_of_telegram_are_survived() {
     let (world, bot) = linked().await;
     world.telegram.fail("sendMessage", Fault::Wait(1));
+    let ill = Fault::Refuse(500, "Internal Server Error".into());
+    world.telegram.fail("sendMessage", ill);
     world.telegram.fail("editMessageText", Fault::BadGateway);
     world.telegram.fail(
         "sendMessageDraft",
@@ -291,8 +289,14 @@ async fn what_is_no_question_is_never_paid_for() {
         .unwrap();
     let mut forwarded = Telegram::message(ANN, ANN, "/ai spend");
     forwarded["message"]["forward_origin"] = json!({"type": "user"});
-    telegram.update(forwarded);
+    telegram.update(forwarded.clone());
     telegram.says(ANN, "somebody else wrote").await.unwrap();
+    forwarded["message"]["text"] = json!("/limit 100");
+    telegram.update(forwarded);
+    until("neither is a limit", || {
+        count(&world, ANN, "somebody else wrote") == 2
+    })
+    .await;
     let mut picture = Telegram::message(ANN, ANN, "");
     picture["message"].as_object_mut().unwrap().remove("text");
     telegram.update(picture);
@@ -372,6 +376,65 @@ async fn where_nobody_takes_it_nothing_was_paid_and_a_broken_stream_is_asked_for
     telegram.says(ANN, "Settled").await.unwrap();
     assert_eq!(world.script().paid.len(), 1);
     assert_eq!(world.script().calls, 2);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_takes_the_first_request_another_one_is_sent_once_that_can_not_land() {
+    let (world, bot) = linked().await;
+    world.script().manner = Manner::FirstIsNotTaken;
+    world.telegram.write(ANN, ANN, "one");
+    run(&world, ANN, ANN).await;
+    world.telegram.says(ANN, "Settled").await.unwrap();
+    let keys: Vec<String> = world.script().paid.keys().cloned().collect();
+    assert!(keys.len() == 1 && keys[0].ends_with("-1"), "{keys:?}");
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_persons_words_are_taken_in_their_order() {
+    let world = World::start().await;
+    let bot = Bot::start(world.config());
+    world.link(ANN, &Keypair::new()).await;
+    bot.stop().await;
+    // All of it waits when the bot starts.
+    world.telegram.write(ANN, ANN, "/limit 30 lamports");
+    world.telegram.write(ANN, ANN, "/limit 0");
+    world.telegram.write(ANN, ANN, "cheap?");
+    let bot = Bot::start(world.config());
+    world
+        .telegram
+        .until(ANN, "with Run", has_run)
+        .await
+        .unwrap();
+    assert_eq!(world.script().paid.len(), 0, "it asks before");
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_agreed_to_is_the_price_that_was_shown() {
+    let (world, bot) = linked().await;
+    world.telegram.write(ANN, ANN, "one");
+    let shown = world
+        .telegram
+        .until(ANN, "with Run", has_run)
+        .await
+        .unwrap();
+    let run = shown.buttons[0].clone();
+    assert!(run.ends_with(&format!(":{CEILING}")), "{run}");
+    let (id, _) = run.rsplit_once(':').unwrap();
+    world.telegram.tap(ANN, &shown, &format!("{id}:1"));
+    until("another price is none", || {
+        world
+            .telegram
+            .taps()
+            .iter()
+            .any(|told| told.contains("another one by now"))
+    })
+    .await;
+    assert_eq!(world.script().paid.len(), 0);
+    world.telegram.tap(ANN, &shown, &run);
+    world.telegram.says(ANN, "Settled").await.unwrap();
     bot.stop().await;
 }
 

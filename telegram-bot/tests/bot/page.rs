@@ -36,7 +36,8 @@ async fn an_address_is_for_one_account_and_a_challenge_for_one_signature() {
         .json()
         .await
         .unwrap();
-    assert!(state["account"].as_str().unwrap().contains("ann") && state["wallet"].is_null());
+    assert_eq!(state["account"], "@ann, \u{2068}Ann\u{2069}");
+    assert!(state["wallet"].is_null() && state["unconfirmed"].is_null());
     // Nothing is built before a wallet has signed in.
     let (status, _) = world.post(&format!("{page}/transaction"), &allow()).await;
     assert_eq!(status, 403);
@@ -86,6 +87,19 @@ async fn an_address_is_for_one_account_and_a_challenge_for_one_signature() {
         400,
         "one wallet an address"
     );
+    // Signed is not linked: the account is asked first.
+    let (status, _) = world.post(&format!("{page}/transaction"), &allow()).await;
+    assert_eq!(status, 403);
+    let (_, state) = world.state(&page).await;
+    assert_eq!(state["unconfirmed"], wallet.pubkey().to_string());
+    world.confirm(ANN, 0).await;
+    world
+        .telegram
+        .says(ANN, "A wallet was linked")
+        .await
+        .unwrap();
+    let (_, state) = world.state(&page).await;
+    assert_eq!(state["wallet"], wallet.pubkey().to_string());
     let (status, told) = world.post(&format!("{page}/transaction"), &allow()).await;
     assert_eq!(status, 200, "{told}");
     assert!(told["transaction"].is_string());
@@ -118,6 +132,36 @@ async fn an_address_is_for_one_account_and_a_challenge_for_one_signature() {
             .status(),
         404
     );
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_its_account_does_not_know_is_not_linked_and_nobody_else_may_say_so() {
+    let (world, bot) = linked().await;
+    let telegram = &world.telegram;
+    let page = world.open_page(ANN).await;
+    let stranger = Keypair::new();
+    assert_eq!(world.sign_in(&page, &stranger).await.0, 200);
+    let asked = telegram.says(ANN, "Is this your wallet?").await.unwrap();
+    assert!(asked.text.contains(&stranger.pubkey().to_string()));
+    // Bob's tap says nothing about Ann's page, whatever it holds.
+    telegram.tap(BOB, &asked, &asked.buttons[0]);
+    crate::until("Bob is told", || {
+        telegram
+            .taps()
+            .iter()
+            .any(|told| told.contains("has ended"))
+    })
+    .await;
+    let (_, state) = world.state(&page).await;
+    assert!(state["wallet"].is_null() && !state["unconfirmed"].is_null());
+    world.confirm(ANN, 1).await;
+    let denied = telegram.says(ANN, "Nothing was linked").await.unwrap();
+    assert!(denied.id == asked.id && denied.buttons.is_empty());
+    assert_eq!(world.state(&page).await.0, 404);
+    // Who was linked before still is.
+    telegram.write(ANN, ANN, "/balance");
+    telegram.says(ANN, "There is none yet").await.unwrap();
     bot.stop().await;
 }
 

@@ -11,8 +11,9 @@ use std::{
 use axum::{
     Json, Router,
     body::{Body, Bytes},
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::{HeaderMap, StatusCode},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -33,7 +34,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// Length of a slot of the scripted chain.
-const SLOT: Duration = Duration::from_millis(20);
+const SLOT: Duration = Duration::from_millis(40);
 /// Rent of every account of the scripted chain.
 const RENT: u64 = 1_000;
 /// Time between two pieces of an answer.
@@ -53,6 +54,8 @@ pub enum Manner {
     BreaksOffOnce,
     /// It says that the validator failed in the middle of its job.
     Fails,
+    /// It says so of the first request and answers the next one.
+    FirstIsNotTaken,
 }
 
 pub struct Script {
@@ -71,6 +74,12 @@ pub struct Script {
     /// Calls of the paid route.
     pub calls: u32,
     pub estimates: u32,
+    /// The gateway answers nothing but 502.
+    pub is_away: bool,
+    /// The chain's node answers nothing but 503.
+    pub is_chain_away: bool,
+    /// Calls that came while gateway or node were away.
+    pub turned_away: u32,
     /// Lamports of every address.
     pub fuel: u64,
     /// Transactions that were sent to the chain.
@@ -113,6 +122,9 @@ impl World {
                 paid: HashMap::new(),
                 calls: 0,
                 estimates: 0,
+                is_away: false,
+                is_chain_away: false,
+                turned_away: 0,
                 fuel: 1_000_000_000,
                 sent: 0,
             })),
@@ -126,6 +138,7 @@ impl World {
             .route("/v1/chat/completions", post(chat))
             .route("/v1/jobs/{job}", get(job))
             .route("/rpc", post(rpc))
+            .layer(middleware::from_fn_with_state(world.clone(), away))
             .with_state(world.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         world
@@ -185,7 +198,30 @@ impl World {
         let page = self.open_page(user).await;
         let (status, told) = self.sign_in(&page, wallet).await;
         assert_eq!(status, 200, "{told}");
+        self.confirm(user, 0).await;
+        self.telegram
+            .says(user, "A wallet was linked")
+            .await
+            .unwrap();
         page
+    }
+
+    /// Somebody says whether the wallet that signed is theirs: the first button says yes. The message that asked.
+    pub async fn confirm(&self, user: i64, button: usize) -> i64 {
+        let asked = self
+            .telegram
+            .says(user, "Is this your wallet?")
+            .await
+            .unwrap();
+        self.telegram.tap(user, &asked, &asked.buttons[button]);
+        asked.id
+    }
+
+    /// What the page would show.
+    pub async fn state(&self, page: &str) -> (u16, Value) {
+        let answer = reqwest::get(format!("{page}/state")).await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
     }
 
     /// Asks for a challenge and signs it.
@@ -261,6 +297,23 @@ impl Drop for Bot {
     }
 }
 
+/// What stands before gateway and node while they are away.
+async fn away(State(world): State<World>, request: Request, next: Next) -> Response {
+    let refused = {
+        let mut script = world.script();
+        let (status, is_away) = match request.uri().path() {
+            "/rpc" => (StatusCode::SERVICE_UNAVAILABLE, script.is_chain_away),
+            _ => (StatusCode::BAD_GATEWAY, script.is_away),
+        };
+        script.turned_away += u32::from(is_away);
+        is_away.then_some(status)
+    };
+    match refused {
+        Some(status) => (status, "a proxy's page").into_response(),
+        None => next.run(request).await,
+    }
+}
+
 async fn estimate(State(world): State<World>, Json(body): Json<Value>) -> Response {
     let answer = {
         let mut script = world.script();
@@ -311,7 +364,10 @@ async fn chat(State(world): State<World>, headers: HeaderMap, body: Bytes) -> Re
     let (answer, breaks) = {
         let mut script = world.script();
         script.calls += 1;
-        if script.manner == Manner::NobodyTakesIt {
+        let is_first = key.ends_with("-0");
+        if script.manner == Manner::NobodyTakesIt
+            || (script.manner == Manner::FirstIsNotTaken && is_first)
+        {
             return error(503, "no_validator", "every validator of this model is busy");
         }
         if script.manner == Manner::Fails {
