@@ -293,9 +293,9 @@ impl Desk {
     }
 
     /// Waits before a step is tried again.
-    async fn pause(&self) -> Result<bool, Trouble> {
+    async fn pause(&self) -> Result<(), Trouble> {
         tokio::select! {
-            () = sleep(LOOK) => Ok(true),
+            () = sleep(LOOK) => Ok(()),
             () = self.parts.stop.cancelled() => Err(Trouble::Stopping),
         }
     }
@@ -322,7 +322,8 @@ impl Desk {
             Ok(estimate) => estimate,
             Err(error) if error.may_pass() && clock::now() - ask.made < PATIENCE => {
                 tracing::info!(ask = ask.new.id, %error, "no price yet");
-                return self.pause().await;
+                self.pause().await?;
+                return Ok(true);
             }
             Err(error) => {
                 let said = format!("What it costs can't be found out: {error}. Nothing was paid.");
@@ -432,29 +433,31 @@ impl Desk {
     /// Signs a question's request and stores it.
     async fn sign(&self, mut ask: Ask) -> Result<bool, Trouble> {
         let Parts { store, purse, .. } = &*self.parts;
-        let age = clock::now() - ask.changed;
+        let age = |ask: &Ask| clock::now() - ask.changed;
         // Nobody is to pay for what they agreed to long ago.
-        if age > QUOTE_LIFE {
+        if age(&ask) > QUOTE_LIFE {
             return self.end(ask, "expired", TOO_OLD.into()).await;
         }
         let agreed = ask.ceiling.unwrap_or(0);
         let model = ask.new.model.clone().unwrap_or_default();
-        let person = store.person(ask.new.user).await?;
-        let Some(payer) = purse.payer(ask.new.user, &person) else {
-            let said = "The wallet is not linked any more. Nothing was paid.";
-            return self.end(ask, "unlinked", said.into()).await;
-        };
         self.show(&mut ask, 0, words::running(&model, agreed), None)
             .await?;
-        let (signed, salt) = match self.signed(&ask, &payer, agreed).await {
-            Ok(signed) => signed,
-            Err(unsigned) if unsigned.passes && age < PATIENCE => {
-                tracing::info!(ask = ask.new.id, why = %unsigned.why, "not signed yet");
-                return self.pause().await;
-            }
-            Err(unsigned) => {
-                let said = format!("{} Nothing was paid.", unsigned.why);
-                return self.end(ask, unsigned.outcome, said).await;
+        let (signed, salt) = loop {
+            let person = store.person(ask.new.user).await?;
+            let Some(payer) = purse.payer(ask.new.user, &person) else {
+                let said = "The wallet is not linked any more. Nothing was paid.";
+                return self.end(ask, "unlinked", said.into()).await;
+            };
+            match self.signed(&ask, &payer, agreed).await {
+                Ok(signed) => break signed,
+                Err(unsigned) if unsigned.passes && age(&ask) < PATIENCE => {
+                    tracing::info!(ask = ask.new.id, why = %unsigned.why, "not signed yet");
+                    self.pause().await?;
+                }
+                Err(unsigned) => {
+                    let said = format!("{} Nothing was paid.", unsigned.why);
+                    return self.end(ask, unsigned.outcome, said).await;
+                }
             }
         };
         let body = self.question(&ask.new).paid(&signed.encoded, &salt);
@@ -511,7 +514,7 @@ impl Desk {
             None => Ok((signed, estimate.terms.salt)),
             Some(error) => Err(Unsigned {
                 outcome: "refused",
-                ..error.into()
+                ..Unsigned::from(error)
             }),
         }
     }
