@@ -24,7 +24,7 @@ pub struct BotConfig {
     pub api_url: String,
     /// Gateway that answers.
     pub gateway_url: String,
-    /// Where people see the gateway's pages; empty = `gateway_url`.
+    /// The gateway's address as people know it, with its pages; empty = `gateway_url`.
     pub pages_url: String,
     /// JSON-RPC of the chain.
     pub rpc_url: String,

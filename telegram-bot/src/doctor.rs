@@ -64,7 +64,8 @@ async fn telegram(config: &BotConfig) -> Result<String, String> {
 }
 
 async fn gateway(config: &BotConfig) -> Result<String, String> {
-    let gateway = Gateway::new(&config.gateway_url).map_err(|error| error.to_string())?;
+    let gateway =
+        Gateway::new(&config.gateway_url, &config.page("")).map_err(|error| error.to_string())?;
     let models = gateway.models().await.map_err(|error| error.to_string())?;
     match models.is_empty() {
         false => Ok(format!("serves {} models", models.len())),

@@ -149,15 +149,18 @@ pub enum Step {
 #[derive(Debug, Clone)]
 pub struct Gateway {
     base: String,
+    /// As people know it: what is signed for it names this address.
+    public: String,
     http: reqwest::Client,
 }
 
 impl Gateway {
-    /// A client of the gateway at a URL, with or without `/v1`.
-    pub fn new(base: &str) -> reqwest::Result<Self> {
-        let base = base.trim_end_matches('/').trim_end_matches("/v1");
+    /// A client of the gateway at a URL, with or without `/v1`, which people know by another one.
+    pub fn new(base: &str, public: &str) -> reqwest::Result<Self> {
+        let bare = |url: &str| url.trim_end_matches('/').trim_end_matches("/v1").to_owned();
         Ok(Self {
-            base: base.to_owned(),
+            base: bare(base),
+            public: bare(public),
             http: mythic_http::client::builder()
                 .read_timeout(SILENCE)
                 .redirect(reqwest::redirect::Policy::none())
@@ -215,7 +218,7 @@ impl Gateway {
     ) -> Result<Evidence, GatewayError> {
         let path = format!("/v1/jobs/{job}/evidence");
         let origin =
-            Origin::parse(&self.base).map_err(|error| GatewayError::away(error.to_string()))?;
+            Origin::parse(&self.public).map_err(|error| GatewayError::away(error.to_string()))?;
         let to_sign = signed::Request {
             origin: &origin,
             method: "GET",

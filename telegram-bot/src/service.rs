@@ -131,7 +131,7 @@ async fn parts(
         }
     };
     metrics.heard();
-    let gateway = Gateway::new(&config.gateway_url)?;
+    let gateway = Gateway::new(&config.gateway_url, &config.page(""))?;
     let chain = ChainClient::new(config.rpc_url.clone(), config.ws_url.clone());
     Ok(Some(Parts {
         me: Me {

@@ -444,6 +444,20 @@ fn the_provider_of_the_compose_file_keeps_its_promises_in_a_volume() {
     assert!(made.split_whitespace().any(|word| word == "/provider"));
 }
 
+#[test]
+fn the_bot_of_the_compose_file_keeps_its_links_in_a_volume() {
+    let bot = service(&text("deploy/docker/compose.yaml"), "bot");
+    assert!(bot.contains("MYTHIC_BOT__DATABASE: /bot/"));
+    assert!(bot.contains("type: volume, source: bot, target: /bot }"));
+    // A volume has the owner of the image's directory.
+    let image = text("deploy/docker/Dockerfile");
+    let made = image
+        .lines()
+        .find(|line| line.contains("install -d"))
+        .expect("directories of the image");
+    assert!(made.split_whitespace().any(|word| word == "/bot"));
+}
+
 /// Variables of an env file that a text names: `MYTHIC_…`, after each of the marks.
 fn variables(text: &str, mark: &str) -> BTreeSet<String> {
     let after = text
