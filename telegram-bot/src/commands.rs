@@ -123,7 +123,7 @@ impl Commands {
     async fn message(&self, update: i64, message: Message) -> Result<(), Trouble> {
         let to = Address {
             chat: message.chat.id,
-            thread: message.message_thread_id,
+            thread: message.topic(),
             reply: Some(message.message_id),
         };
         let is_private = message.chat.is_private();
@@ -215,7 +215,7 @@ impl Commands {
         let Parts { store, config, .. } = &*self.parts;
         let to = Address {
             chat: message.chat.id,
-            thread: message.message_thread_id,
+            thread: message.topic(),
             reply: Some(message.message_id),
         };
         if prompt.is_empty() {
@@ -244,13 +244,14 @@ impl Commands {
                 id: update,
                 user: from.id,
                 chat: message.chat.id,
-                thread: message.message_thread_id,
+                thread: message.topic(),
                 is_private: message.chat.is_private(),
                 reply_to: message.message_id,
                 model: person.model,
                 prompt: prompt.to_owned(),
             };
-            store.add_ask(&new).await?;
+            // A question that waited long with Telegram is as old as it is.
+            store.add_ask(&new, message.date.min(clock::now())).await?;
         }
         self.desk.start(update);
         Ok(())

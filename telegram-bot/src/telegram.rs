@@ -190,7 +190,13 @@ pub struct Update {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Message {
     pub message_id: i64,
-    pub message_thread_id: Option<i64>,
+    /// When it was written, Unix seconds.
+    #[serde(default)]
+    pub date: i64,
+    message_thread_id: Option<i64>,
+    /// The thread is a forum's topic; a reply has a thread too, in which nothing can be sent.
+    #[serde(default)]
+    is_topic_message: bool,
     pub from: Option<User>,
     /// Set where a channel or a group speaks: then nobody can say who it was.
     pub sender_chat: Option<Value>,
@@ -200,6 +206,13 @@ pub struct Message {
     pub forward_origin: Option<Value>,
     /// Set where another bot wrote it.
     pub via_bot: Option<Value>,
+}
+
+impl Message {
+    /// The topic that it stands in.
+    pub fn topic(&self) -> Option<i64> {
+        self.message_thread_id.filter(|_| self.is_topic_message)
+    }
 }
 
 /// What is read of a tap.
@@ -501,6 +514,18 @@ mod tests {
     use teloxide_core::ApiError;
 
     use super::*;
+
+    #[test]
+    fn only_a_topic_is_a_thread_to_answer_in() {
+        let read = |more: serde_json::Value| {
+            let mut message = serde_json::json!({
+                "message_id": 1, "message_thread_id": 9, "chat": {"id": -5, "type": "supergroup"},
+            });
+            message["is_topic_message"] = more;
+            serde_json::from_value::<Message>(message).unwrap().topic()
+        };
+        assert_eq!((read(true.into()), read(false.into())), (Some(9), None));
+    }
 
     #[test]
     fn a_server_that_is_not_well_is_tried_again_and_a_refusal_is_not() {

@@ -95,8 +95,8 @@ pub fn confirm(hash: &str, wallet: &str) -> (Text, Keyboard) {
         .say("\n")
         .code(wallet)
         .say(
-            "\n\nIt signed in on the page whose address I gave you. Compare the first and the last characters with what your wallet shows. If \
-             you signed nothing, or gave the address to somebody, say no.",
+            "\n\nIt signed in on the page whose address I gave you. Compare the first and the last characters with what your wallet shows. Say no \
+             if you signed nothing, or gave the address to somebody: whose wallet it is can read your questions.",
         );
     let tag: String = hash.chars().take(PAGE_TAG).collect();
     let button = |text: String, what: &str| Button {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Result, bail};
@@ -168,7 +168,7 @@ impl Telegram {
             "supergroup"
         };
         json!({"message": {
-            "message_id": 1, "date": 1, "text": text,
+            "message_id": 1, "date": now(), "text": text,
             "from": {"id": user, "is_bot": false, "first_name": "Ann", "username": "ann"},
             "chat": {"id": chat, "type": kind},
             // What nobody knows yet must not matter.
@@ -291,6 +291,12 @@ impl Telegram {
         self.until(chat, words, |one| one.text.contains(words))
             .await
     }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn refused(status: u16, words: &str) -> Response {

@@ -152,11 +152,10 @@ fn ask(mut row: Row) -> Option<Ask> {
 }
 
 impl Store {
-    /// Keeps a question; `false` if it is kept already.
-    pub async fn add_ask(&self, new: &NewAsk) -> Result<bool, StoreError> {
+    /// Keeps a question that was written at a moment; `false` if it is kept already.
+    pub async fn add_ask(&self, new: &NewAsk, made: i64) -> Result<bool, StoreError> {
         let sql = "INSERT INTO telegram_bot.ask (id, user_id, chat_id, thread_id, private, reply_to, model, prompt, state, made, changed)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'quoting', $9, $10) ON CONFLICT DO NOTHING";
-        let now = clock::now();
         let fields = vec![
             Field::Int(new.id),
             Field::Int(new.user),
@@ -166,8 +165,8 @@ impl Store {
             Field::Int(new.reply_to),
             Field::maybe(new.model.clone()),
             Field::Text(new.prompt.clone()),
-            Field::Int(now),
-            Field::Int(now),
+            Field::Int(made),
+            Field::Int(clock::now()),
         ];
         Ok(self.0.run(sql, fields).await? == 1)
     }
@@ -332,9 +331,10 @@ pub(super) mod tests {
 
     /// A question from its first day to its last, on whichever database.
     pub(in crate::store) async fn a_life(store: &Store) {
-        assert!(store.add_ask(&new(1)).await.unwrap());
+        let now = clock::now();
+        assert!(store.add_ask(&new(1), now).await.unwrap());
         assert!(
-            !store.add_ask(&new(1)).await.unwrap(),
+            !store.add_ask(&new(1), now).await.unwrap(),
             "it is there already"
         );
         let step = (AskState::Quoting, AskState::Quoted);

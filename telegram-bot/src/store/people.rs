@@ -145,6 +145,11 @@ impl Store {
         let now = Field::Int(clock::now());
         let before = Field::Int(before);
         for (sql, at) in [
+            // What could not be worked on for so long keeps its author's next words waiting no longer.
+            (
+                "UPDATE telegram_bot.inbox SET done = 1, body = '' WHERE done = 0 AND received < $1",
+                &before,
+            ),
             (
                 "DELETE FROM telegram_bot.inbox WHERE done = 1 AND received < $1",
                 &before,

@@ -301,6 +301,10 @@ async fn what_is_no_question_is_never_paid_for() {
     picture["message"].as_object_mut().unwrap().remove("text");
     telegram.update(picture);
     telegram.says(ANN, "I read text alone").await.unwrap();
+    let mut old = Telegram::message(ANN, ANN, "/ai while you were away");
+    old["message"]["date"] = json!(1_000_000_000);
+    telegram.update(old);
+    telegram.says(ANN, "came too long ago").await.unwrap();
     let edited = Telegram::message(ANN, ANN, "edited?");
     telegram.update(json!({"edited_message": edited["message"]}));
     telegram.update(json!({"update_of_tomorrow": {"x": 1}}));
