@@ -374,6 +374,7 @@ mod tests {
             job: Some("J".repeat(44)),
             expiry: Some(5),
             signature: Some("S".repeat(88)),
+            tries: 0,
             answer: Some("because".into()),
             cost: Some(20),
             validator: Some("V".repeat(44)),
