@@ -395,8 +395,8 @@ impl Desk {
         })
     }
 
-    /// Ends questions whose author said nothing.
-    pub async fn expire(&self) -> Result<(), Trouble> {
+    /// Ends questions whose author said nothing. Nobody waits until they are told.
+    pub async fn expire(self: &Arc<Self>) -> Result<(), Trouble> {
         for id in self
             .parts
             .store
@@ -404,11 +404,12 @@ impl Desk {
             .await?
         {
             if let Some(ask) = self.parts.store.ask(id).await? {
-                match self.close_quote(ask, "expired", TOO_OLD).await {
-                    // Who can't be told needs not be.
-                    Ok(()) | Err(Trouble::Telegram(_)) => {}
-                    Err(trouble) => return Err(trouble),
-                }
+                let desk = self.clone();
+                self.tasks.spawn(async move {
+                    if let Err(trouble) = desk.close_quote(ask, "expired", TOO_OLD).await {
+                        tracing::info!(ask = id, %trouble, "nobody is told that a price is too old");
+                    }
+                });
             }
         }
         Ok(())

@@ -148,7 +148,7 @@ async fn parts(
     }))
 }
 
-/// Has updates sent to the page's server.
+/// Has updates sent to the page's server. Nothing has to come then: whether Telegram is there is asked from time to time.
 async fn hook(parts: &Parts, secret: String) {
     let origin = parts.config.public_url.trim_end_matches('/');
     let hook = SetWebhook {
@@ -166,6 +166,16 @@ async fn hook(parts: &Parts, secret: String) {
     }
     parts.metrics.heard();
     life::ready();
+    let mut turns = interval(SWEEP);
+    loop {
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = parts.stop.cancelled() => return,
+        }
+        if parts.telegram.once(GetMe {}).await.is_ok() {
+            parts.metrics.heard();
+        }
+    }
 }
 
 /// Asks for updates. They are stored before the next question acknowledges them.
@@ -329,10 +339,6 @@ async fn sweep(parts: &Arc<Parts>, desk: &Arc<Desk>) {
         tokio::select! {
             _ = turns.tick() => {}
             () = parts.stop.cancelled() => return,
-        }
-        // By webhook nothing has to come: whether Telegram is there is asked then.
-        if parts.config.webhook && parts.telegram.once(GetMe {}).await.is_ok() {
-            parts.metrics.heard();
         }
         if let Err(error) = swept(parts, desk).await {
             tracing::warn!(%error, "tidying up");
