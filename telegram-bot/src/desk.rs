@@ -703,18 +703,32 @@ impl Desk {
         }
     }
 
-    /// What became of a request without an answer, by the chain.
+    /// What became of a request without an answer. What is not known after an hour is not waited for any longer.
     async fn look(&self, ask: &Ask, error: &GatewayError) -> Result<Look, Trouble> {
+        let seen = self.seen(ask, error).await;
+        let is_long = clock::now() - ask.changed > LONGEST;
+        match seen {
+            Ok(Look::Wait) | Err(_) if is_long => {
+                let page = self.page_of(ask);
+                let said =
+                    format!("No answer came in an hour ({error}). What became of the job: {page}");
+                Ok(Look::Over("lost", said))
+            }
+            seen => seen,
+        }
+    }
+
+    /// The page of a question's job.
+    fn page_of(&self, ask: &Ask) -> String {
+        let job = ask.job.as_deref().unwrap_or_default();
+        self.parts.config.page(&format!("/jobs/{job}"))
+    }
+
+    /// What the chain says of a request without an answer, or the index where its job may be closed.
+    async fn seen(&self, ask: &Ask, error: &GatewayError) -> Result<Look, Trouble> {
         let Parts { purse, gateway, .. } = &*self.parts;
         let job = ask.job.as_deref().unwrap_or_default();
-        let page = self.parts.config.page(&format!("/jobs/{job}"));
-        let age = clock::now() - ask.changed;
-        let is_young = age < QUOTE_LIFE;
-        if age > LONGEST {
-            let said =
-                format!("No answer came in an hour ({error}). What became of the job: {page}");
-            return Ok(Look::Over("lost", said));
-        }
+        let page = self.page_of(ask);
         let refunded = || {
             let said = format!(
                 "{error}\n\nNo answer came, and the job was refunded: your lamports are back in your vault. {page}"
@@ -756,6 +770,7 @@ impl Desk {
                         Err(away) => return Err(away.into()),
                     }
                 }
+                let is_young = clock::now() - ask.changed < QUOTE_LIFE;
                 if error.may_pass() && ask.tries + 1 < TRIES && is_young {
                     return Ok(Look::Anew);
                 }
