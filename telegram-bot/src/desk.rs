@@ -40,8 +40,8 @@ const LONGEST: i64 = 3_600;
 const WATCHED: i64 = 86_400;
 /// Most characters that are shown of an answer that broke off.
 const PARTIAL: usize = 1_500;
-/// Slots after the end of its nonce from which a job may have ended and been closed.
-const CLOSABLE: u64 = 2_000;
+/// Slots that pass at the most between two questions to a node.
+const MARGIN: u64 = 300;
 /// Pause between two looks at what a request came to.
 const LOOK: Duration = Duration::from_secs(2);
 /// Pauses between two versions of a growing answer: in a private chat, and in a group, where Telegram allows twenty messages a minute.
@@ -753,7 +753,8 @@ impl Desk {
                 if slot <= expiry {
                     return Ok(Look::Wait);
                 }
-                if slot > expiry.saturating_add(CLOSABLE) {
+                // Some slots early: the job was looked at after the slot.
+                if slot.saturating_add(MARGIN) > purse.closable(expiry).await? {
                     // Its account may be closed by now: the index knows.
                     match gateway.job(job).await {
                         Ok(view) if view.status == "refunded" => return Ok(refunded()),

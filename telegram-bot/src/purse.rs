@@ -12,7 +12,9 @@ use mythic_interface::{
     ix::{GrantSpend, RequestInference},
     le::{Text, U16, U32, U64},
     money,
-    state::{GRANT_MODELS, GrantStatus, Job, JobStatus, SamplingProfile, SpendGrant, Vault},
+    state::{
+        Config, GRANT_MODELS, GrantStatus, Job, JobStatus, SamplingProfile, SpendGrant, Vault,
+    },
     window,
 };
 use solana_instruction::Instruction;
@@ -352,6 +354,18 @@ impl Purse {
             Ok(None) | Err(ClientError::Account { .. }) => Standing::Absent,
             Err(error) => return Err(error),
         })
+    }
+
+    /// First slot in which the account of a job may be closed whose request could land until `expiry`: from then on its absence says nothing.
+    pub async fn closable(&self, expiry: u64) -> Result<u64, ClientError> {
+        let read = self
+            .chain
+            .account_at::<Config>(&pda::config(), Commitment::Confirmed);
+        let delay = read
+            .await?
+            .map_or(0, |(_, config)| config.params.rules.close_delay_slots.get());
+        let asked = expiry.saturating_sub(NONCE_SLOTS);
+        Ok(asked.saturating_add(u64::from(delay)))
     }
 
     /// A transaction for the wallet to sign: deposit, leave to spend, lamports for rent and fees.

@@ -38,8 +38,8 @@ use crate::{
 const UPDATES: &[&str] = &["message", "callback_query"];
 /// Updates asked for at once.
 const BATCH: u32 = 100;
-/// Updates that are worked on at once.
-const AT_ONCE: usize = 32;
+/// Updates that are worked on at once: those of people whom Telegram has the bot wait for count too.
+const AT_ONCE: usize = 128;
 /// Longest that one update is worked on.
 const UPDATE: Duration = Duration::from_secs(180);
 /// Pauses after a fault.

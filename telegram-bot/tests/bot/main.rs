@@ -215,6 +215,28 @@ async fn waits_refusals_and_bad_gateways_of_telegram_are_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_telegram_will_not_show_as_it_is_still_arrives() {
+    let (world, bot) = linked().await;
+    let refusal = "Bad Request: ENTITY_BOUNDS_INVALID";
+    world
+        .telegram
+        .fail("editMessageText", Fault::Refuse(400, refusal.into()));
+    // Nothing of it can be seen: Telegram takes no such message.
+    world.script().answer = "\u{200b}\u{2060}".into();
+    world.telegram.write(ANN, ANN, "one");
+    let price = run(&world, ANN, ANN).await;
+    assert!(price.entities.is_empty(), "{price:?}");
+    world
+        .telegram
+        .says(ANN, "(an answer without text)")
+        .await
+        .unwrap();
+    world.telegram.says(ANN, "Settled").await.unwrap();
+    assert_eq!(world.telegram.violations(), Vec::<String>::new());
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_blocked_the_bot_gets_the_answer_when_they_write_again() {
     let (world, bot) = linked().await;
     world.script().manner = Manner::BreaksOffOnce;

@@ -407,8 +407,14 @@ async fn chat(State(world): State<World>, headers: HeaderMap, body: Bytes) -> Re
 }
 
 async fn job(State(world): State<World>, Path(_job): Path<String>) -> Response {
-    let status = world.script().status;
+    let (status, is_known) = {
+        let script = world.script();
+        (script.status, !script.paid.is_empty())
+    };
     unheard(&world).await;
+    if !is_known {
+        return error(404, "job_not_found", "no such job");
+    }
     Json(json!({
         "id": "J", "status": status, "fee_lamports": COST, "refunded_lamports": CEILING - COST, "validator_lamports": 10,
         "burned_lamports": 8, "output_tokens": 3, "window_end_slot": 1_000_000, "validator": key(3)
