@@ -185,11 +185,18 @@ impl Desk {
             };
             let kept = match &trouble {
                 Trouble::Telegram(TelegramError::Blocked(_) | TelegramError::Refused(_)) => {
-                    tracing::info!(ask = id, %trouble, "nobody can be told; it waits until they write again");
-                    if store.set_blocked(id).await.is_ok() {
-                        return;
+                    match store.refuge(id).await {
+                        // What is paid is delivered, if not in the group.
+                        Ok(Some(user)) => store.move_chat(id, user).await,
+                        Ok(None) => {
+                            tracing::info!(ask = id, %trouble, "nobody can be told; it waits until they write again");
+                            if store.set_blocked(id).await.is_ok() {
+                                return;
+                            }
+                            Ok(())
+                        }
+                        Err(error) => Err(error),
                     }
-                    Ok(())
                 }
                 Trouble::Telegram(TelegramError::Moved(chat)) => store.move_chat(id, *chat).await,
                 _ => Ok(()),
@@ -241,7 +248,7 @@ impl Desk {
         let to = Address {
             chat,
             thread: ask.new.thread,
-            reply: (at == 0).then_some(ask.new.reply_to),
+            reply: (at == 0 && ask.new.reply_to > 0).then_some(ask.new.reply_to),
         };
         let message = telegram.say(&to, Text::plain("…")).await?;
         match ask.messages.get_mut(at) {

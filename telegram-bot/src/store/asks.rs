@@ -63,7 +63,7 @@ pub struct NewAsk {
     pub chat: i64,
     pub thread: Option<i64>,
     pub is_private: bool,
-    /// Number of the message that asks.
+    /// Number of the message that asks; 0 where it stands in another chat.
     pub reply_to: i64,
     pub model: Option<String>,
     pub prompt: String,
@@ -227,13 +227,20 @@ impl Store {
         Ok(ids)
     }
 
-    /// A group goes on under another number.
+    /// A question goes on in another chat, where nothing was said of it yet.
     pub async fn move_chat(&self, id: i64, chat: i64) -> Result<(), StoreError> {
-        let sql = "UPDATE telegram_bot.ask SET chat_id = $1, messages = '[]' WHERE id = $2";
+        let sql = "UPDATE telegram_bot.ask SET chat_id = $1, thread_id = NULL, reply_to = 0, messages = '[]' WHERE id = $2";
         self.0
             .run(sql, vec![Field::Int(chat), Field::Int(id)])
             .await
             .map(drop)
+    }
+
+    /// Where its author is alone with the bot, if the question is not there.
+    pub async fn refuge(&self, id: i64) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT user_id FROM telegram_bot.ask WHERE id = $1 AND chat_id <> user_id";
+        let rows = self.0.rows(sql, vec![Field::Int(id)]).await?;
+        Ok(rows.into_iter().next().and_then(|mut row| row.int()))
     }
 
     /// Questions that something is to be done about.
@@ -380,6 +387,9 @@ pub(super) mod tests {
         assert_eq!(store.unblock(7).await.unwrap(), [1]);
         assert_eq!(store.last_job(7).await.unwrap().as_deref(), Some("J"));
         assert!(store.is_job_of(7, "J").await.unwrap() && !store.is_job_of(8, "J").await.unwrap());
+        assert_eq!(store.refuge(1).await.unwrap(), Some(7));
+        store.move_chat(1, 7).await.unwrap();
+        assert_eq!(store.refuge(1).await.unwrap(), None);
         store.move_chat(1, -6).await.unwrap();
         assert_eq!(store.past(7, 5).await.unwrap().len(), 1);
         let over = (AskState::Answered, AskState::Over);

@@ -259,6 +259,20 @@ async fn who_blocked_the_bot_gets_the_answer_when_they_write_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_shuts_the_bot_out_costs_nobody_their_answer() {
+    let (world, bot) = linked().await;
+    world.script().manner = Manner::BreaksOffOnce;
+    world.telegram.write(ANN, GROUP, "/ai why?");
+    run(&world, ANN, GROUP).await;
+    until("it is paid", || world.script().calls == 1).await;
+    world.telegram.block(GROUP, true);
+    world.telegram.says(ANN, "Because").await.unwrap();
+    world.telegram.says(ANN, "Settled").await.unwrap();
+    assert_eq!(world.script().paid.len(), 1);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn in_groups_only_what_is_meant_for_it_is_answered_and_only_its_author_runs_it() {
     let (world, bot) = linked().await;
     let telegram = &world.telegram;
