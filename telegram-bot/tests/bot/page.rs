@@ -20,22 +20,14 @@ async fn an_address_is_for_one_account_and_a_challenge_for_one_signature() {
     let world = World::start().await;
     let bot = Bot::start(world.config());
     let page = world.open_page(ANN).await;
-    let http = reqwest::Client::new();
-    let shown = http.get(&page).send().await.unwrap();
+    let shown = reqwest::get(&page).await.unwrap();
     assert_eq!(shown.status(), 200);
     let policy = shown.headers()["content-security-policy"]
         .to_str()
         .unwrap()
         .to_owned();
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
-    let state: serde_json::Value = http
-        .get(format!("{page}/state"))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let (_, state) = world.state(&page).await;
     assert_eq!(state["account"], "@ann, \u{2068}Ann\u{2069}");
     assert!(state["wallet"].is_null() && state["unconfirmed"].is_null());
     // Nothing is built before a wallet has signed in.
@@ -87,6 +79,15 @@ async fn an_address_is_for_one_account_and_a_challenge_for_one_signature() {
         400,
         "one wallet an address"
     );
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_built_before_the_account_confirmed_and_nothing_sent_that_is_not_signed() {
+    let world = World::start().await;
+    let bot = Bot::start(world.config());
+    let (page, wallet) = (world.open_page(ANN).await, Keypair::new());
+    assert_eq!(world.sign_in(&page, &wallet).await.0, 200);
     // Signed is not linked: the account is asked first.
     let (status, _) = world.post(&format!("{page}/transaction"), &allow()).await;
     assert_eq!(status, 403);
@@ -113,25 +114,11 @@ async fn an_address_is_for_one_account_and_a_challenge_for_one_signature() {
         format!("http://{}/link/x", world.page),
     ];
     for unknown in unknown {
-        assert_eq!(
-            http.get(format!("{unknown}/state"))
-                .send()
-                .await
-                .unwrap()
-                .status(),
-            404
-        );
+        assert_eq!(world.state(&unknown).await.0, 404, "{unknown}");
     }
     // A new address ends the old one.
     world.open_page(ANN).await;
-    assert_eq!(
-        http.get(format!("{page}/state"))
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        404
-    );
+    assert_eq!(world.state(&page).await.0, 404);
     bot.stop().await;
 }
 
