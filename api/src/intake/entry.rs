@@ -29,6 +29,7 @@ use crate::{
         run::{Reader, Rejoin, Run, Step},
         work::Payer,
     },
+    store,
 };
 
 const REPLAYED: &str = "x-mythic-replayed";
@@ -102,7 +103,18 @@ impl Intake<'_> {
                 if client.arguments.sampling_profile == SamplingProfile::SeededTop4 as u8 {
                     plan.stay_among_four();
                 }
-                own::matches_plan(&client, &plan, &app.chain.prompt_source, slot)?;
+                if let Err(error) =
+                    own::matches_plan(&client, &plan, &app.chain.prompt_source, slot)
+                {
+                    // A repeat is answered as the first one was, though its nonce is over or a price changed meanwhile.
+                    let is_taken = match &idempotency_key {
+                        Some(key) => store::is_taken(&app.pool, &key_id, key).await?,
+                        None => false,
+                    };
+                    if !is_taken {
+                        return Err(error);
+                    }
+                }
                 if client.validator.is_none() != self.open {
                     return Err(ApiError::invalid(
                         "mythic.transaction",

@@ -13,7 +13,8 @@ pub use instances::{Watch, adopt, beat, bury, leave, own};
 pub use outlay::Funds;
 pub use prompts::{KeptPrompt, prompts};
 pub use requests::{
-    Begin, End, NewRequest, StoredRequest, answer_value, answers_of, begin, end_request, reopen,
+    Begin, End, NewRequest, StoredRequest, answer_value, answers_of, begin, end_request, is_taken,
+    reopen,
 };
 
 use std::time::{Instant, SystemTime};

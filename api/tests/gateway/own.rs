@@ -228,6 +228,41 @@ fn a_client_may_sign_and_pay_for_itself() {
 }
 
 #[test]
+fn a_repeat_is_answered_though_the_nonce_of_its_transaction_is_over() {
+    within(|world| async move {
+        let own = Own::new(world, "come again").await;
+        let mut arguments = own.arguments();
+        let last = own.slot + 80;
+        arguments.nonce = window::nonce(last, *b"client-3");
+        let paid = own.paid(world, &arguments).await;
+        let ask = || {
+            let request = reqwest::Client::new().post(format!("{}/v1/chat/completions", world.url));
+            request
+                .header("idempotency-key", "own-again-1")
+                .json(&paid)
+                .send()
+        };
+        let first: Value = ask().await.unwrap().json().await.unwrap();
+        assert_eq!(first["choices"][0]["message"]["content"], ANSWER, "{first}");
+        eventually("the nonce is over", async || {
+            world.chain.slot(Commitment::Processed).await.unwrap() > last
+        })
+        .await;
+        let again = ask().await.unwrap();
+        assert_eq!(again.headers()["x-mythic-replayed"], "true");
+        let again: Value = again.json().await.unwrap();
+        assert_eq!(again["mythic"]["job"], first["mythic"]["job"]);
+        assert_eq!(again["choices"][0]["message"]["content"], ANSWER);
+        // Without the key it is a request like any other, and too late.
+        let error = error_of(post(world, &paid).await, 400, "invalid_request").await;
+        assert!(
+            error["message"].as_str().unwrap().contains("nonce"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
 fn a_clients_transaction_fixes_nothing_for_later_than_the_gateway_looks_after() {
     within(|world| async move {
         let own = Own::new(world, "too far ahead").await;

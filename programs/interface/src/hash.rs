@@ -74,6 +74,10 @@ pub mod domain {
     pub const GATEWAY_SALT: &[u8] = b"mythic/gateway-salt/v1";
     /// A gateway's sampling seed of a choice.
     pub const GATEWAY_SEED: &[u8] = b"mythic/gateway-seed/v1";
+    /// The key of a bot's delegate of one person, under the bot's secret.
+    pub const BOT_DELEGATE: &[u8] = b"mythic/bot-delegate/v1";
+    /// What Telegram sends along with a bot's updates, under the bot's secret.
+    pub const BOT_WEBHOOK: &[u8] = b"mythic/bot-webhook/v1";
     /// A verifier's own secret.
     pub const VERIFIER_SECRET: &[u8] = b"mythic/verifier-secret/v1";
     /// Which results a verifier checks, under its secret.

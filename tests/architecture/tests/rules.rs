@@ -51,6 +51,17 @@ const WALLS: &[(&str, &[&str])] = &[
             "mythic-settler",
         ],
     ),
+    (
+        "mythic-bot",
+        &[
+            "mythic-api",
+            "mythic-engine",
+            "mythic-node",
+            "mythic-indexer",
+            "mythic-settler",
+            "mythic-provider",
+        ],
+    ),
     ("mythic-interface", &["mythic-client"]),
 ];
 

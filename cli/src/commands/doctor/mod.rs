@@ -1,6 +1,7 @@
 //! `mythic doctor`: what would keep Mythic from working here, and how to fix it.
 
 mod binary;
+mod bot;
 mod disk;
 mod finding;
 mod flags;
@@ -41,6 +42,7 @@ pub struct Doctor {
 enum DoctorCommand {
     Plugin(plugin::Plugin),
     Provider(provider::ProviderCheck),
+    Bot(bot::BotCheck),
 }
 
 /// Runs `mythic doctor`.
@@ -48,6 +50,7 @@ pub async fn run(doctor: Doctor, connection: &Connection) -> Result<()> {
     match doctor.command {
         Some(DoctorCommand::Plugin(plugin)) => plugin::run(plugin).await,
         Some(DoctorCommand::Provider(provider)) => provider::run(provider).await,
+        Some(DoctorCommand::Bot(bot)) => bot::run(bot).await,
         None => network(doctor.json, connection).await,
     }
 }
