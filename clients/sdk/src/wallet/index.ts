@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type Address, address } from "@solana/kit";
 import { Chain } from "./chain.js";
 import type { Wallet } from "./contract.js";
 import { MarketLeases } from "./market.js";
@@ -13,7 +14,7 @@ import { deposit, grant, grantOf, revokeGrant, vault, withdraw } from "./vault.j
 
 export type { Grant, GrantLimits, PaymentRequest, Vault, Wallet } from "./contract.js";
 export type { Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
-export type { StandardAccount, StandardWallet } from "./signers.js";
+export type { Signer, StandardAccount, StandardWallet } from "./signers.js";
 
 /** A wallet of a key: the 64 bytes of a `solana-keygen` file, or a seed of 32. */
 export async function keyWallet(secret: Uint8Array, options: { rpcUrl: string }): Promise<Wallet> {
@@ -29,12 +30,17 @@ export function standardWallet(
   return walletOf(standardSigner(wallet, account, options.chain), options.rpcUrl);
 }
 
-function walletOf(signer: Signer, rpcUrl: string): Wallet {
+/** A wallet of whatever signs. With `owner`, `pay` spends from that wallet's vault, under the grant that it gave the signer. */
+export function signerWallet(signer: Signer, options: { rpcUrl: string; owner?: string }): Wallet {
+  return walletOf(signer, options.rpcUrl, options.owner === undefined ? undefined : address(options.owner));
+}
+
+function walletOf(signer: Signer, rpcUrl: string, owner?: Address): Wallet {
   const chain = new Chain(rpcUrl, signer);
   return {
     address: signer.address,
     signMessage: (message) => signer.signMessage(message),
-    pay: (request) => pay(chain, request),
+    pay: (request) => pay(chain, request, owner),
     vault: () => vault(chain),
     deposit: (lamports) => deposit(chain, lamports),
     withdraw: (lamports) => withdraw(chain, lamports),
