@@ -66,3 +66,6 @@ function png(size) {
 
 await mkdir(OUT, { recursive: true });
 for (const size of [16, 32, 48, 128]) await writeFile(join(OUT, `${size}.png`), png(size));
+// The same for pages that list wallets.
+const source = `// Made by scripts/icons.mjs; do not edit.\nexport const ICON = "data:image/png;base64,${png(48).toString("base64")}" as const;\n`;
+await writeFile(join(OUT, "../../src/generated/icon.ts"), source);

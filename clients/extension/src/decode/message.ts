@@ -17,6 +17,8 @@ export interface ReadTransaction {
   /** What is signed. */
   message: Uint8Array;
   feePayer: string;
+  /** Accounts that it names itself, in its order. */
+  keys: string[];
   /** Everybody whose signature the chain asks for, the fee payer first. */
   signers: string[];
   /** Signers whose signature is there. */
@@ -66,6 +68,7 @@ export function readMessage(bytes: Uint8Array): Omit<ReadTransaction, "bytes" | 
     if (lacks) return "an instruction names an account that is not there";
     return {
       feePayer,
+      keys,
       signers: keys.slice(0, message.header.numSignerAccounts),
       blockhash: message.lifetimeToken,
       instructions: instructions as ReadInstruction[],

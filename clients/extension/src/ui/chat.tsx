@@ -1,0 +1,224 @@
+/** The chat: a model, what it would cost, the answer as it comes, and its receipt. */
+
+import type { Estimate, Model, Verification } from "@mythic/ai-sdk";
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { left, type Limits } from "../chain/read";
+import type { Payer } from "../core/payments";
+import { count, sol } from "../format";
+import { wallet } from "../messages";
+import { Alert, Facts, Foreign, Key, Money, Title, useLook, words } from "./basics";
+import { clientOf, load, messagesFor, newTurn, run, save, settle, type Turn, verify } from "./conversation";
+import { read } from "./limits";
+import type { Here } from "./popup";
+
+const ESTIMATE_MS = 350;
+const LOOK_MS = 5_000;
+const LENGTHS = [64, 256, 512, 1_024, 2_048];
+
+/** What a model costs, in words. */
+function price(model: Model): string {
+  const [to, from] = [model.priceInLamportsPer1k, model.priceOutLamportsPer1k];
+  if (to == null || from == null) return "price not known";
+  return `${sol(BigInt(to))} in, ${sol(BigInt(from))} out per 1,000 tokens`;
+}
+
+export function Chat({ here }: { here: Here }): JSX.Element {
+  const { account, network } = here;
+  const [turns, setTurns] = useState<Turn[] | null>(null);
+  const [model, choose] = useState("");
+  const [maxTokens, setMost] = useState(256);
+  const [prompt, write] = useState("");
+  const [by, payBy] = useState<Payer>("limit");
+  const running = useRef<AbortController | null>(null);
+  const [isBusy, setBusy] = useState(false);
+  const all = useRef<Turn[]>([]);
+  const limits = useLook(() => read(here), LOOK_MS, [account.address, network.id]);
+  const delegate = limits.value?.delegate;
+  const models = useLook(() => clientOf(account, network, "account", account.address).models(), 60_000, [network.id]);
+  const chosen = models.value?.find(({ id }) => id === model) ?? models.value?.find(({ isDefault }) => isDefault) ?? models.value?.[0];
+
+  const keep = (turn: Turn): void => {
+    const at = all.current.findIndex(({ id }) => id === turn.id);
+    all.current = at < 0 ? [...all.current, turn] : all.current.map((one) => (one.id === turn.id ? turn : one));
+    setTurns(all.current);
+  };
+
+  const go = async (turn: Turn, payer: string): Promise<void> => {
+    const abort = (running.current = new AbortController());
+    setBusy(true);
+    const ai = clientOf(account, network, turn.by, payer, turn);
+    const before = all.current.slice(0, all.current.findIndex(({ id }) => id === turn.id));
+    const done = await run(ai, before, turn, abort.signal, keep);
+    // A page that closes leaves the question as it was asked: whoever opens it again goes on.
+    if (abort.signal.reason !== LEFT) await save(account, network, all.current);
+    setBusy(false);
+    limits.again();
+    if (done.state === "stopped") {
+      keep(await settle(ai, done).catch(() => done));
+      await save(account, network, all.current);
+    }
+  };
+
+  useEffect(() => {
+    void load(account, network).then((found) => {
+      all.current = found;
+      setTurns(found);
+    });
+    return () => running.current?.abort(LEFT);
+  }, []);
+
+  // What was asked and not answered: the page was closed, or the worker died.
+  const open = turns?.find(({ state }) => state === "asked");
+  useEffect(() => {
+    if (open && !isBusy && delegate !== undefined) void go(open, open.by === "limit" ? delegate : account.address);
+  }, [open?.id, delegate]);
+
+  const estimate = useEstimate(here, turns ?? [], prompt, chosen?.id, maxTokens);
+  const send = async (): Promise<void> => {
+    if (!estimate.value || delegate === undefined || prompt.trim() === "") return;
+    const turn = newTurn({ prompt, model: chosen?.id ?? "", maxTokens, by, most: estimate.value.ceilingCostLamports });
+    all.current = [...all.current, turn];
+    // Before anything is sent: from here on this question is one.
+    await save(account, network, all.current);
+    write("");
+    setTurns(all.current);
+  };
+
+  return (
+    <>
+      <div class="row">
+        <Title>Chat</Title>
+        {turns && turns.length > 0 && !isBusy ? <button type="button" class="plain" onClick={() => { all.current = []; setTurns([]); void save(account, network, []); }}>New chat</button> : null}
+      </div>
+      <label>Model
+        <select value={chosen?.id ?? ""} onChange={(event) => choose(event.currentTarget.value)}>
+          {(models.value ?? []).map((one) => <option key={one.id} value={one.id}>{one.name} – {price(one)}</option>)}
+        </select>
+      </label>
+      <Alert text={models.error || (limits.error && !limits.value ? limits.error : "")} />
+      {turns?.length === 0 ? <p class="quiet">The gateway that you ask, and the validator that answers, see what you write. The chain sees a hash of it. Here it is kept encrypted.</p> : null}
+      <div aria-live="polite">{turns?.map((turn) => <TurnOf key={turn.id} turn={turn} here={here} delegate={delegate} />)}</div>
+      <form class="ask" onSubmit={(event) => { event.preventDefault(); void send(); }}>
+        <textarea aria-label="Your question" value={prompt} placeholder="Ask something" onInput={(event) => write(event.currentTarget.value)} maxLength={100_000} />
+        <div class="two">
+          <label>Answer, at most
+            <select value={String(maxTokens)} onChange={(event) => setMost(Number(event.currentTarget.value))}>
+              {LENGTHS.map((length) => <option key={length} value={String(length)}>{count(length)} tokens</option>)}
+            </select>
+          </label>
+          <label>Paid by
+            <select value={by} onChange={(event) => payBy(event.currentTarget.value as Payer)}>
+              <option value="limit">the spending limit</option>
+              <option value="account">this account, this once</option>
+            </select>
+          </label>
+        </div>
+        <Cost estimate={estimate.value} error={estimate.error} limits={limits.value?.limits ?? null} by={by} isEmpty={prompt.trim() === ""} />
+        <div class="actions">
+          {isBusy
+            ? <button type="button" class="danger" onClick={() => running.current?.abort()}>Stop</button>
+            : <button type="submit" class="main" disabled={!estimate.value || delegate === undefined || prompt.trim() === ""}>{by === "account" && estimate.value ? `Pay at most ${sol(estimate.value.ceilingCostLamports)} and ask` : "Ask"}</button>}
+        </div>
+      </form>
+    </>
+  );
+}
+
+/** Why a question is left alone: its page is gone. */
+const LEFT = new Error("the page is gone");
+
+/** What the question would cost, a moment after the last letter. */
+function useEstimate(here: Here, turns: readonly Turn[], prompt: string, model: string | undefined, maxTokens: number): { value: Estimate | null; error: string } {
+  const [value, setValue] = useState<Estimate | null>(null);
+  const [error, say] = useState("");
+  const isOpen = turns.some(({ state }) => state === "asked");
+  useEffect(() => {
+    setValue(null);
+    if (prompt.trim() === "" || model === undefined || isOpen) return say("");
+    const abort = new AbortController();
+    const { account, network } = here;
+    const timer = setTimeout(() => {
+      clientOf(account, network, "account", account.address)
+        .estimate(messagesFor(turns, prompt), maxTokens, { model, signal: abort.signal, maxRetries: 1 })
+        .then((found) => { setValue(found); say(""); }, (failure: unknown) => abort.signal.aborted || say(words(failure)));
+    }, ESTIMATE_MS);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [prompt, model, maxTokens, isOpen, turns.length]);
+  return { value, error };
+}
+
+function Cost({ estimate, error, limits, by, isEmpty }: { estimate: Estimate | null; error: string; limits: Limits | null; by: Payer; isEmpty: boolean }): JSX.Element {
+  if (error) return <p class="bad" id="estimate" role="status">{error}</p>;
+  if (!estimate) return <p class="quiet" id="estimate">{isEmpty ? "What it costs is shown as you write." : "Asking what it would cost…"}</p>;
+  const grant = limits?.grant ?? null;
+  const rest = grant && limits ? left(grant, limits.slot).job : 0n;
+  const isAbove = by === "limit" && limits !== null && estimate.ceilingCostLamports > rest;
+  return (
+    <p id="estimate" role="status">
+      About <b>{sol(estimate.estimatedCostLamports)}</b>, at most {sol(estimate.ceilingCostLamports)} <small>({count(estimate.promptTokens)} tokens in, up to {count(estimate.maxOutputTokens)} out)</small>
+      {isAbove ? <span class="warn"> {grant?.isActive ? `Above what is left of your limit, ${sol(rest)}: the chain will refuse it.` : "There is no spending limit: "}{grant?.isActive ? null : <a href="#limits">allow one</a>}</span> : null}
+    </p>
+  );
+}
+
+function TurnOf({ turn, here, delegate }: { turn: Turn; here: Here; delegate: string | undefined }): JSX.Element {
+  const { state, output, words: why, byChain, signature } = turn;
+  return (
+    <div class="turn">
+      <div class="asked"><Foreign text={turn.prompt} /></div>
+      <div class="said"><Foreign text={output} />{state === "asked" && output === "" ? <span class="quiet">…</span> : null}</div>
+      {state === "failed" ? (
+        <div class="notice alarm" role="alert">
+          <p>{byChain ? `Refused by the chain: ${why ?? ""}` : (why ?? "It failed.")}</p>
+          {signature ? <p><small>Transaction, tried and not sent, so nothing was paid:</small> <span class="mono">{signature}</span></p> : null}
+        </div>
+      ) : null}
+      {turn.jobId !== null && state !== "asked" ? <Receipt turn={turn} jobId={turn.jobId} here={here} delegate={delegate} /> : null}
+    </div>
+  );
+}
+
+const VERDICTS: Record<Verification["verdict"], [tone: string, text: string]> = {
+  verified: ["good", "Verified here: answer, evidence, receipt and the chain's account agree."],
+  mismatch: ["bad", "Something differs."],
+  incomplete: ["warn", "Nothing differs, but not everything could be checked."],
+};
+
+function Receipt({ turn, jobId, here, delegate }: { turn: Turn; jobId: string; here: Here; delegate: string | undefined }): JSX.Element {
+  const [found, show] = useState<Verification | null>(null);
+  const [said, say] = useState("");
+  const check = async (): Promise<void> => {
+    say("Checking…");
+    try {
+      const payer = turn.by === "limit" ? (delegate ?? (await wallet.delegate())) : here.account.address;
+      show(await verify(clientOf(here.account, here.network, turn.by, payer), jobId));
+      say("");
+    } catch (error) {
+      say(`It could not be checked: ${words(error)}`);
+    }
+  };
+  return (
+    <div class="receipt">
+      <Facts facts={[
+        ["Cost", <Money key="c" amount={turn.cost} />],
+        ["Validator", turn.validator ? <Key key="v" id={turn.validator} /> : ""],
+        ["Job", <Key key="j" id={jobId} />],
+        ...(turn.state === "stopped" ? ([["Stopped", "what was handed out until then is paid"]] as [string, string][]) : []),
+      ]} />
+      <button type="button" onClick={() => void check()}>Verify</button> {said ? <span role="status">{said}</span> : null}
+      {found ? (
+        <>
+          <p role="status" class={`verdict ${VERDICTS[found.verdict][0]}`}>{VERDICTS[found.verdict][1]}{found.slot === null ? "" : ` Read at slot ${count(found.slot)}.`}</p>
+          <details>
+            <summary>{count(found.checks.length)} checks</summary>
+            <ul class="checks">{found.checks.map(({ name, ok, says }) => <li key={name + says} class={ok === null ? "quiet" : ok ? "good" : "bad"}>{ok === null ? "– not checked: " : ok ? "✓ " : "✗ differs: "}<Foreign text={says} /></li>)}</ul>
+          </details>
+        </>
+      ) : null}
+    </div>
+  );
+}
