@@ -23,7 +23,6 @@ import {
   getRevokeGrantInstruction,
   getWithdrawVaultInstruction,
 } from "@mythic/program/ai-precompiles";
-import { base58 } from "@scure/base";
 import { at, bigint, type Rpc } from "./rpc";
 import { readLimits } from "./read";
 
@@ -139,17 +138,6 @@ export async function instructionsOf(rpc: Rpc, owner: string, proposal: Proposal
       ];
     }
   }
-}
-
-/** The same transaction with another blockhash. */
-export function withBlockhash(bytes: Uint8Array, before: string, after: string): Uint8Array {
-  const [from, to] = [base58.decode(before), base58.decode(after)];
-  const places = [...bytes.keys()].filter((place) => place + 32 <= bytes.length && from.every((byte, i) => bytes[place + i] === byte));
-  const [place] = places;
-  if (place === undefined || places.length > 1) throw new Error("the transaction's blockhash is not found");
-  const made = Uint8Array.from(bytes);
-  made.set(to, place);
-  return made;
 }
 
 export async function genesisOf(rpc: Rpc): Promise<string> {

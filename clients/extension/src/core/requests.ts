@@ -3,15 +3,14 @@
  * written. A record leaves `waiting` once. What is signed is written before it is sent, and sent again it is the same transaction.
  */
 
-import { base64 } from "@scure/base";
-import { base58 } from "@scure/base";
-import { compile, genesisOf, instructionsOf, latest, type Proposal, withBlockhash } from "../chain/build";
+import { base58, base64 } from "@scure/base";
+import { compile, genesisOf, instructionsOf, latest, type Proposal } from "../chain/build";
 import { programError, refusalWords } from "../chain/refusal";
 import { at, type Rpc } from "../chain/rpc";
 import { simulate } from "../chain/simulate";
 import { sign } from "../crypto/phrase";
 import { explain, explainText } from "../decode/explain";
-import { readMessage, readTransaction, type ReadTransaction } from "../decode/message";
+import { readMessage, readTransaction, type ReadTransaction, withBlockhash } from "../decode/message";
 import { WalletError } from "./error";
 import type { Keyring } from "./keyring";
 import { newSite, refusalOf, refused, sees, trusted } from "./permissions";
@@ -188,7 +187,7 @@ export class Requests {
     await this.#allowBlind(before, account, decision);
     const lifetime = await latest(chain);
     const own = record.origin === WALLET;
-    const bytes = own ? withBlockhash(before.bytes, before.blockhash, lifetime.blockhash) : before.bytes;
+    const bytes = own ? withBlockhash(before.bytes, lifetime.blockhash) : before.bytes;
     if (!decision.despite) {
       const found = await simulate(chain, bytes, account.address, !own);
       if (!found.ok) throw new WalletError("fails", `the chain says that it would fail: ${found.words ?? "it gives no reason"}`);

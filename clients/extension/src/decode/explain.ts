@@ -76,7 +76,7 @@ const WORDS: Readonly<Record<string, Words>> = {
   "AI Precompiles/requestInference": (v, a) => {
     const most = ceiling({ promptTokens: v.number("promptTokens"), maxOutputTokens: v.number("maxOutputTokens"), priceIn: v.number("priceIn"), priceOut: v.number("priceOut") });
     const under = a["grant"] === undefined ? "" : " under a spending limit";
-    return { says: `Buys an answer of at most ${count(v.number("maxOutputTokens"))} tokens to a prompt of ${count(v.number("promptTokens"))}, for ${sol(most)} at most out of the vault${under}. What is not used comes back to the vault.` };
+    return { says: `Buys an answer of at most ${count(v.number("maxOutputTokens"))} tokens to a prompt of ${count(v.number("promptTokens"))} tokens, for ${sol(most)} at most out of the vault${under}. What is not used comes back to the vault.` };
   },
   "AI Precompiles/registerValidator": (v) => ({ says: `Registers a validator with a stake of ${sol(v.number("stake"))}.`, warns: STAKES }),
   "AI Precompiles/addStake": (v) => ({ says: `Adds ${sol(v.number("amount"))} to a validator's stake.`, warns: STAKES }),

@@ -1,6 +1,12 @@
 /** A transaction as a stranger gives it: taken apart, and nothing believed of it. */
 
-import { getCompiledTransactionMessageDecoder, getTransactionDecoder, getTransactionEncoder } from "@solana/kit";
+import {
+  type Blockhash,
+  getCompiledTransactionMessageDecoder,
+  getCompiledTransactionMessageEncoder,
+  getTransactionDecoder,
+  getTransactionEncoder,
+} from "@solana/kit";
 
 /** Largest transaction of the chain, bytes. */
 export const MOST_BYTES = 1_232;
@@ -52,7 +58,9 @@ export function readTransaction(bytes: Uint8Array): ReadTransaction | string {
 export function readMessage(bytes: Uint8Array): Omit<ReadTransaction, "bytes" | "message" | "signed"> | string {
   try {
     const [message, end] = getCompiledTransactionMessageDecoder().read(bytes, 0);
-    if (end !== bytes.length) return "bytes follow the message";
+    // The decoder lets some bytes be missing: what is signed has to be what was read.
+    const again = new Uint8Array(getCompiledTransactionMessageEncoder().encode(message));
+    if (end !== bytes.length || !same(again, bytes)) return "its message is not whole, or bytes follow it";
     if (message.version !== "legacy" && message.version !== 0) return "its version is not known";
     const keys = [...message.staticAccounts] as string[];
     const tables = message.version === 0 ? (message.addressTableLookups ?? []) : [];
@@ -77,6 +85,15 @@ export function readMessage(bytes: Uint8Array): Omit<ReadTransaction, "bytes" | 
   } catch {
     return "it is no message of a transaction";
   }
+}
+
+/** An unsigned copy of a transaction, with another blockhash. */
+export function withBlockhash(bytes: Uint8Array, blockhash: string): Uint8Array {
+  const transaction = getTransactionDecoder().decode(bytes);
+  const message = getCompiledTransactionMessageDecoder().decode(transaction.messageBytes);
+  const made = getCompiledTransactionMessageEncoder().encode({ ...message, lifetimeToken: blockhash as Blockhash });
+  const signatures = Object.fromEntries(Object.keys(transaction.signatures).map((signer) => [signer, null]));
+  return new Uint8Array(getTransactionEncoder().encode({ messageBytes: made as typeof transaction.messageBytes, signatures }));
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {
