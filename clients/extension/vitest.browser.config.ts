@@ -1,5 +1,5 @@
 import { mergeConfig } from "vitest/config";
-import units from "./vitest.config";
+import units from "./vitest.config.ts";
 
 /** In Chromium, one after the other: `npm run build` first. With MYTHIC_GATEWAY_URL and MYTHIC_RPC_URL also against a real network. */
 const config = mergeConfig(units, {});

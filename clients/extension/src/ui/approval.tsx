@@ -12,6 +12,12 @@ const LOOK_MS = 1_000;
 /** Time to see what became of a request before the next one comes. */
 const LINGER_MS = 1_500;
 
+/** What came since the last look would be left without a window. */
+async function closeUnlessAsked(): Promise<void> {
+  const { waiting } = await wallet.state();
+  if (!waiting.some(({ origin }) => origin !== WALLET)) window.close();
+}
+
 export function Approval(): JSX.Element {
   const { value: state, error, again } = useLook(() => wallet.state(), LOOK_MS, []);
   const [current, show] = useState<string | null>(null);
@@ -21,7 +27,7 @@ export function Approval(): JSX.Element {
   const isDone = current !== null && state !== null && !state.waiting.some(({ id }) => id === current);
   useEffect(() => {
     if (isOpen && current === null && next !== null) show(next);
-    if (isOpen && current === null && next === null) window.close();
+    if (isOpen && current === null && next === null) void closeUnlessAsked();
   }, [isOpen, current, next]);
   useEffect(() => {
     if (!isDone) return;

@@ -2,7 +2,7 @@
 
 import type { Estimate, Model, Verification } from "@mythic/ai-sdk";
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { left, type Limits } from "../chain/read";
 import type { Payer } from "../core/payments";
 import { count, sol } from "../format";
@@ -14,6 +14,8 @@ import type { Here } from "./popup";
 
 const ESTIMATE_MS = 350;
 const LOOK_MS = 5_000;
+/** Pixels from the end at which somebody still reads the newest. */
+const NEAR_END = 200;
 const LENGTHS = [64, 256, 512, 1_024, 2_048];
 
 /** What a model costs, in words. */
@@ -33,6 +35,14 @@ export function Chat({ here }: { here: Here }): JSX.Element {
   const running = useRef<AbortController | null>(null);
   const [isBusy, setBusy] = useState(false);
   const all = useRef<Turn[]>([]);
+  const end = useRef<HTMLFormElement>(null);
+  const last = turns?.at(-1);
+  // Before it is painted, so that buttons stay where they are; who reads further up is left there.
+  useLayoutEffect(() => {
+    const page = end.current?.closest("main");
+    if (page && page.scrollHeight - page.scrollTop - page.clientHeight < NEAR_END) page.scrollTop = page.scrollHeight;
+  }, [last?.output, last?.state]);
+  useLayoutEffect(() => end.current?.scrollIntoView({ block: "end" }), [last?.id]);
   const limits = useLook(() => read(here), LOOK_MS, [account.address, network.id]);
   const delegate = limits.value?.delegate;
   const models = useLook(() => clientOf(account, network, "account", account.address).models(), 60_000, [network.id]);
@@ -93,13 +103,14 @@ export function Chat({ here }: { here: Here }): JSX.Element {
       </div>
       <label>Model
         <select value={chosen?.id ?? ""} onChange={(event) => choose(event.currentTarget.value)}>
-          {(models.value ?? []).map((one) => <option key={one.id} value={one.id}>{one.name} – {price(one)}</option>)}
+          {(models.value ?? []).map((one) => <option key={one.id} value={one.id}>{one.name}, {one.priceOutLamportsPer1k == null ? "price not known" : `${sol(BigInt(one.priceOutLamportsPer1k))} per 1,000`}</option>)}
         </select>
       </label>
+      {chosen ? <p class="quiet">{price(chosen)}{chosen.validators == null ? "" : `; ${count(chosen.validators)} ${chosen.validators === 1 ? "validator" : "validators"}`}</p> : null}
       <Alert text={models.error || (limits.error && !limits.value ? limits.error : "")} />
       {turns?.length === 0 ? <p class="quiet">The gateway that you ask, and the validator that answers, see what you write. The chain sees a hash of it. Here it is kept encrypted.</p> : null}
       <div aria-live="polite">{turns?.map((turn) => <TurnOf key={turn.id} turn={turn} here={here} delegate={delegate} />)}</div>
-      <form class="ask" onSubmit={(event) => { event.preventDefault(); void send(); }}>
+      <form class="ask" ref={end} onSubmit={(event) => { event.preventDefault(); void send(); }}>
         <textarea aria-label="Your question" value={prompt} placeholder="Ask something" onInput={(event) => write(event.currentTarget.value)} maxLength={100_000} />
         <div class="two">
           <label>Answer, at most

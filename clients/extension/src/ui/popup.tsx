@@ -100,7 +100,8 @@ function Open({ state, error, again }: { state: State; error: string; again: () 
 }
 
 function Page({ name, here }: { name: string; here: Here }): JSX.Element {
-  const key = `${here.account.address}@${here.network.id}`;
+  // A network whose addresses were changed is another one: what was read of it is read anew.
+  const key = [here.account.address, here.network.id, here.network.rpcUrl, here.network.gatewayUrl].join(" ");
   switch (name.split("/")[0]) {
     case "chat":
       return <Chat key={key} here={here} />;

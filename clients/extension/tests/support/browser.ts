@@ -68,10 +68,11 @@ export class Browser {
 
   /** Ends the worker, as the browser does with one that is idle. */
   async killWorker(): Promise<void> {
-    const page = await this.context.newPage();
-    await page.goto("chrome://serviceworker-internals/");
-    const stop = page.locator("button.stop").first();
-    await stop.click();
+    const page = await this.popup();
+    const session = await this.context.newCDPSession(page);
+    await session.send("ServiceWorker.enable");
+    await session.send("ServiceWorker.stopAllWorkers");
+    await session.detach();
     await page.close();
   }
 

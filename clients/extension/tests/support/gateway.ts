@@ -59,6 +59,7 @@ export class FakeGateway {
     const json = (value: unknown, status = 200): void => void response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
     const refuse = (status: number, code: string, message: string): void => json({ error: { message, code, type: "invalid_request_error", param: null } }, status);
     if (pathname === "/rpc") return this.#rpc(body, json);
+    if (pathname === "/favicon.ico") return void response.writeHead(204).end();
     if (pathname === "/page") return void response.writeHead(200, { "content-type": "text/html" }).end("<!doctype html><title>A site</title><h1>A site</h1>");
     if (pathname === "/v1/models") return json({ object: "list", has_more: false, data: [MODEL, LARGE].map((one, i) => ({ object: "model", id: one.id, name: one.name, address: this.told.modelAddress, identity: "00".repeat(32), is_default: i === 0, created: 1, owned_by: null, status: "active", context_length: 2_048, max_job_tokens: 2_048, kernel_profile: null, validators: 1, judges: null, price_in_lamports_per_1k: one.in, price_out_lamports_per_1k: one.out })) });
     if (pathname === "/v1/estimate") return json(this.#estimate(JSON.parse(body) as Asked));
