@@ -40,13 +40,15 @@ export default defineBackground(() => {
 
   const isOwnPage = (url: string | undefined): boolean => url !== undefined && url.startsWith(browser.runtime.getURL("/"));
 
-  async function answer(message: Message, sender: { id?: string; url?: string; frameId?: number }): Promise<string> {
+  async function answer(message: Message, sender: { id?: string; url?: string; origin?: string; frameId?: number }): Promise<string> {
     if (sender.id !== browser.runtime.id) throw new Error("not for others");
     if (message.to === "wallet") {
       if (!isOwnPage(sender.url) || !CALLS.includes(message.call)) throw new Error("not for others");
       return reply(await call(message.call, unpack(message.args) as unknown[]));
     }
     const { protocol, origin } = new URL(sender.url ?? "");
+    // A sandboxed page has the address of its site, and another origin.
+    if (sender.origin !== undefined && sender.origin !== origin) throw new Error("only pages may ask");
     if (sender.frameId !== 0 || !["http:", "https:"].includes(protocol)) throw new Error("only pages may ask");
     return reply(await answerSite(core, origin, message.method, message.id, unpack(message.params) as Record<string, unknown>));
   }

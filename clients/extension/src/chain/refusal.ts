@@ -12,6 +12,9 @@ const PLAIN: Readonly<Record<string, string>> = {
   SignatureFailure: "a signature is wrong",
 };
 
+/** Numbers of the system program, which gives jobs and accounts their rent. */
+const SYSTEM: Readonly<Record<number, string>> = { 0: "an account is there already", 1: "an account has too few lamports for it" };
+
 /** The program's number in an error `{ InstructionError: [place, { Custom: number }] }`. */
 export function programError(error: unknown): number | null {
   const custom = at(error, "InstructionError", 1, "Custom");
@@ -20,7 +23,10 @@ export function programError(error: unknown): number | null {
 
 export function refusalWords(error: unknown): string {
   const code = programError(error);
-  if (code !== null) return REFUSALS[code] === undefined ? `the program refuses (${code})` : `${REFUSALS[code]} (${code})`;
+  if (code !== null) {
+    const said = REFUSALS[code] ?? SYSTEM[code];
+    return said === undefined ? `the program refuses (${code})` : `${said} (${code})`;
+  }
   const name = typeof error === "string" ? error : (Object.keys(error ?? {})[0] ?? "");
   if (name === "InstructionError") return `an instruction fails: ${JSON.stringify(at(error, "InstructionError", 1))}`;
   return PLAIN[name] ?? (name || "it gives no reason");
@@ -28,5 +34,5 @@ export function refusalWords(error: unknown): string {
 
 /** Numbers of refusals that mean a spending limit. */
 export const isLimit = (code: number | null): boolean => code !== null && [603, 604, 607, 608, 609, 610].includes(code);
-/** Somebody spent under a grant between reading and changing it. */
-export const SPENT_CHANGED = 612;
+/** Whoever pays fee or rent has too little. */
+export const isBroke = (code: number | null): boolean => code === null || code === 1;

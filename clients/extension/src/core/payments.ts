@@ -8,7 +8,7 @@ import { signerWallet, type Signer } from "@mythic/ai-sdk/wallet";
 import { address } from "@solana/kit";
 import { base58, base64 } from "@scure/base";
 import { balanceOf, compile, FEE, latest, transfer } from "../chain/build";
-import { isLimit } from "../chain/refusal";
+import { isBroke, isLimit } from "../chain/refusal";
 import type { Rpc } from "../chain/rpc";
 import { simulate } from "../chain/simulate";
 import { type AccountKey, sign } from "../crypto/phrase";
@@ -100,8 +100,7 @@ export class Payments {
     const { ok, words, code } = await simulate(rpc, bytes, payer, false);
     if (ok) return;
     const signature = base58.encode(bytes.subarray(1, 65));
-    const isBroke = code === null && by === "limit";
-    const hint = isBroke ? ". The session key pays fees and rent: it may need more lamports" : "";
+    const hint = isBroke(code) && by === "limit" ? ". The session key pays fees and rent: it may need more lamports" : "";
     throw new WalletError(isLimit(code) ? "limit" : "chain", `${words ?? "it gives no reason"}${hint}`, signature);
   }
 

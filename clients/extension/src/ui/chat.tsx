@@ -8,7 +8,7 @@ import type { Payer } from "../core/payments";
 import { count, sol } from "../format";
 import { wallet } from "../messages";
 import { Alert, Facts, Foreign, Key, Money, Title, useLook, words } from "./basics";
-import { clientOf, load, messagesFor, newTurn, run, save, settle, type Turn, verify } from "./conversation";
+import { clientOf, LEFT, load, messagesFor, newTurn, run, save, settle, type Turn, verify } from "./conversation";
 import { read } from "./limits";
 import type { Here } from "./popup";
 
@@ -60,8 +60,10 @@ export function Chat({ here }: { here: Here }): JSX.Element {
     const ai = clientOf(account, network, turn.by, payer, turn);
     const before = all.current.slice(0, all.current.findIndex(({ id }) => id === turn.id));
     const done = await run(ai, before, turn, abort.signal, keep);
-    // A page that closes leaves the question as it was asked: whoever opens it again goes on.
-    if (abort.signal.reason !== LEFT) await save(account, network, all.current);
+    if (done.state === "asked") return;
+    await save(account, network, all.current);
+    // Not before: without its payment the question would be another one.
+    await wallet.forgetPayment(turn.id);
     setBusy(false);
     limits.again();
     if (done.state === "stopped") {
@@ -74,6 +76,9 @@ export function Chat({ here }: { here: Here }): JSX.Element {
     void load(account, network).then((found) => {
       all.current = found;
       setTurns(found);
+      // Of an answer that was written down last, if the page was closed right then.
+      const last = found.at(-1);
+      if (last && last.state !== "asked") void wallet.forgetPayment(last.id);
     });
     return () => running.current?.abort(LEFT);
   }, []);
@@ -120,8 +125,8 @@ export function Chat({ here }: { here: Here }): JSX.Element {
           </label>
           <label>Paid by
             <select value={by} onChange={(event) => payBy(event.currentTarget.value as Payer)}>
-              <option value="limit">the spending limit</option>
-              <option value="account">this account, this once</option>
+              <option value="limit">the limit</option>
+              <option value="account">this account</option>
             </select>
           </label>
         </div>
@@ -135,9 +140,6 @@ export function Chat({ here }: { here: Here }): JSX.Element {
     </>
   );
 }
-
-/** Why a question is left alone: its page is gone. */
-const LEFT = new Error("the page is gone");
 
 /** What the question would cost, a moment after the last letter. */
 function useEstimate(here: Here, turns: readonly Turn[], prompt: string, model: string | undefined, maxTokens: number): { value: Estimate | null; error: string } {

@@ -83,6 +83,9 @@ export function messagesFor(turns: readonly Turn[], prompt: string): Message[] {
   return [...told, { role: "user", content: prompt }];
 }
 
+/** Why a question is left alone: its page is gone. Whoever opens the chat again goes on with it. */
+export const LEFT = new Error("the page is gone");
+
 /** Asks, or goes on with what was asked. `heard` gets the turn each time that it has changed. */
 export async function run(ai: MythicAI, before: readonly Turn[], turn: Turn, signal: AbortSignal, heard: (turn: Turn) => void): Promise<Turn> {
   let here = turn;
@@ -101,9 +104,7 @@ export async function run(ai: MythicAI, before: readonly Turn[], turn: Turn, sig
     const answer = await stream.final();
     return change({ state: "done", output: answer.output, jobId: answer.jobId, cost: answer.cost, validator: answer.validator });
   } catch (error) {
-    return change(ended(error, here, stream.jobId));
-  } finally {
-    await wallet.forgetPayment(turn.id);
+    return signal.reason === LEFT ? turn : change(ended(error, here, stream.jobId));
   }
 }
 

@@ -91,7 +91,7 @@ function Standing({ grant, read: { limits, slotSeconds } }: { grant: GrantState 
       <Facts facts={[
         ["A job, at most", <Money key="j" amount={grant.perJob} />],
         [`In ${duration(grant.windowSlots * slotSeconds)}, at most`, <Money key="w" amount={grant.perWindow} />],
-        ["Left of that now", <Money key="l" amount={rest.window} />],
+        ["Left of that now", <Money key="l" amount={state[1] === "active" ? rest.window : 0n} />],
         ["In all, at most", <Money key="a" amount={grant.lifetime} />],
         ["Spent or held so far", <Money key="s" amount={grant.lifetimeSpent} />],
         ["Until", `slot ${count(grant.expirySlot)}, ${until(toEnd, slotSeconds)}`],
