@@ -5,15 +5,31 @@ use mythic_e2e::{
     Network,
     clients::{run, workspace},
 };
-use std::process::Command;
+use std::{path::PathBuf, process::Command, sync::OnceLock};
+
+/// The workspace with the wallet built in it, once for both tests.
+fn built() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let build = || -> Result<PathBuf> {
+        let clients = workspace()?;
+        run(Command::new("npm")
+            .args(["run", "build", "--workspace", "extension"])
+            .current_dir(&clients))?;
+        Ok(clients)
+    };
+    let made = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    made.clone().map_err(anyhow::Error::msg)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_wallet_passes_its_own_tests() -> Result<()> {
     tokio::task::spawn_blocking(|| {
-        let clients = workspace()?;
-        run(Command::new("npm")
-            .args(["run", "test:wallet"])
-            .current_dir(clients))?;
+        let clients = built()?;
+        for script in ["test", "test:browser"] {
+            run(Command::new("npm")
+                .args(["run", script, "--workspace", "extension"])
+                .current_dir(&clients))?;
+        }
         Ok(())
     })
     .await?
@@ -25,9 +41,9 @@ async fn a_person_funds_asks_checks_and_revokes_on_a_real_network() -> Result<()
     network.finalized(&network.text("own_job")).await?;
     let (gateway, rpc) = (network.text("gateway_url"), network.text("rpc_url"));
     tokio::task::spawn_blocking(move || {
-        let clients = workspace()?;
+        let clients = built()?;
         run(Command::new("npm")
-            .args(["run", "test:wallet-network"])
+            .args(["run", "test:network", "--workspace", "extension"])
             .env("MYTHIC_GATEWAY_URL", gateway)
             .env("MYTHIC_RPC_URL", rpc)
             .current_dir(clients))?;

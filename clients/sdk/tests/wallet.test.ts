@@ -1,14 +1,15 @@
 /** Wallets: what they sign, what the chain refuses, and what the gateway is told. */
 
 import { MythicAI } from "@mythic/ai-sdk";
-import { keyWallet, standardWallet, type StandardWallet, type Wallet } from "@mythic/ai-sdk/wallet";
-import { findJobPda, findVaultPda, getSpendGrantEncoder, parseGrantSpendInstruction, parseRequestInferenceInstruction } from "@mythic/program/ai-precompiles";
+import { keyWallet, signerWallet, standardWallet, type StandardWallet, type Wallet } from "@mythic/ai-sdk/wallet";
+import { findJobPda, findSpendGrantPda, findVaultPda, getSpendGrantEncoder, parseGrantSpendInstruction, parseRequestInferenceInstruction } from "@mythic/program/ai-precompiles";
 import { address, decompileTransactionMessage, getCompiledTransactionMessageDecoder, getTransactionDecoder, type Transaction } from "@solana/kit";
 import { beforeEach, expect, test } from "vitest";
 import * as errors from "../src/errors.js";
 import { LAYOUT_VERSION, PROGRAM } from "../src/generated/layouts.js";
 import { signedBytes } from "../src/http/signed.js";
 import { base58, unbase58 } from "../src/verify/base58.js";
+import { keySigner } from "../src/wallet/signers.js";
 import { base64, equal, unbase64, unhex } from "../src/verify/bytes.js";
 import { answerEvents, faultServer, type FaultServer, hangUp, json, refuse, stream } from "./support/faults.js";
 
@@ -16,6 +17,12 @@ const SEED = new Uint8Array(32).fill(9);
 const key = (byte: number): string => base58(new Uint8Array(32).fill(byte));
 const DELEGATE = key(8);
 const SIGNATURE = base58(new Uint8Array(64).fill(1));
+
+const terms = {
+  model: key(20), canceller: key(21), salt: "ab".repeat(16), prompt_hash: "cd".repeat(32), stop_hash: "00".repeat(32), temperature_milli: 700,
+  prompt_source: "http://g", deadline_slots: 750, rules_hash: "ef".repeat(32), validator: key(22), operator: key(23),
+};
+const estimate = { prompt_tokens: 12, max_output_tokens: 64, price_in_lamports_per_1k: 25, price_out_lamports_per_1k: 50, terms };
 
 let server: FaultServer;
 let wallet: Wallet;
@@ -94,12 +101,21 @@ test("evidence that the key may not see is asked for with the owner's signature"
   await expect(new MythicAI({ gatewayUrl: server.url }).jobs.evidence("J")).rejects.toBeInstanceOf(errors.PermissionDeniedError);
 });
 
+test("under a grant the delegate signs and pays the rent, and another wallet's vault pays the answer", async () => {
+  server.on("POST /v1/estimate", json(estimate));
+  chain();
+  const owner = address(key(30));
+  const delegate = await keySigner(SEED);
+  const { transaction } = await signerWallet(delegate, { rpcUrl: `${server.url}/rpc`, owner }).pay({ estimate: await ai.estimate("hello", 64), seed: undefined });
+  const { accounts, data } = parseRequestInferenceInstruction(instructionOf(getTransactionDecoder().decode(unbase64(transaction))));
+  const [[vault], [grant], [job]] = await Promise.all([
+    findVaultPda({ owner }), findSpendGrantPda({ owner, delegate: delegate.address }), findJobPda({ owner, nonce: data.nonce }),
+  ]);
+  const named = [accounts.payer, accounts.requester, accounts.vault, accounts.grant, accounts.job].map((account) => account?.address);
+  expect(named).toEqual([delegate.address, delegate.address, vault, grant, job]);
+});
+
 test("an own transaction asks for exactly what the estimate says, and lacks the operator's signature alone", async () => {
-  const terms = {
-    model: key(20), canceller: key(21), salt: "ab".repeat(16), prompt_hash: "cd".repeat(32), stop_hash: "00".repeat(32), temperature_milli: 700,
-    prompt_source: "http://g", deadline_slots: 750, rules_hash: "ef".repeat(32), validator: key(22), operator: key(23),
-  };
-  const estimate = { prompt_tokens: 12, max_output_tokens: 64, price_in_lamports_per_1k: 25, price_out_lamports_per_1k: 50, terms };
   server.on("POST /v1/estimate", json(estimate));
   server.on("POST /v1/chat/completions", stream(answerEvents(["hi"]).slice(0, 2), "cut"), stream(answerEvents(["hi"])));
   chain();

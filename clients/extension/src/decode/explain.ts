@@ -146,7 +146,7 @@ export function explain(transaction: ReadTransaction, me: string): Explained {
       continue;
     }
     const bytes = `${instruction.data.length} bytes for ${instruction.accounts.length} accounts`;
-    explained.lines.push({ program: instruction.program, title: "Unknown", says: `Nobody can say what this does: ${bytes}, to program ${instruction.program}.`, details: [] });
+    explained.lines.push({ program: "unknown program", title: "Not readable", says: `Nobody can say what this does: ${bytes}, to program ${instruction.program}.`, details: [] });
     explained.blind.push(`program ${instruction.program} is asked for something that this wallet has no words for`);
   }
   if (transaction.usesTables) explained.blind.push("it names accounts through a table that may change until it runs");

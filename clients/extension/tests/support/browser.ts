@@ -79,7 +79,8 @@ export class Browser {
   /** A picture, and whether everybody can read what is on it. */
   async look(page: Page, name: string): Promise<void> {
     const width = page.viewportSize()?.width ?? 0;
-    expect(await page.evaluate(() => document.documentElement.scrollWidth), name).toBeLessThanOrEqual(width);
+    const widest = await page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.querySelector("main")?.scrollWidth ?? 0));
+    expect(widest, name).toBeLessThanOrEqual(width);
     const folder = process.env["MYTHIC_SCREENSHOTS"];
     if (folder) {
       await mkdir(folder, { recursive: true });

@@ -14,10 +14,14 @@ export const SITE = "https://app.example";
 export class World {
   readonly local = new Disk();
   readonly session = new Disk();
-  readonly chain = new FakeChain();
+  readonly chain: FakeChain;
   now = 1_700_000_000_000;
   shown = 0;
   #ids = 0;
+
+  constructor(chain = new FakeChain()) {
+    this.chain = chain;
+  }
 
   /** A worker that lives so many steps. */
   core(steps = Infinity): Core {
