@@ -8,7 +8,7 @@ import type { Payer } from "../core/payments";
 import { count, sol } from "../format";
 import { wallet } from "../messages";
 import { Alert, Facts, Foreign, Key, Money, Title, useLook, words } from "./basics";
-import { clientOf, LEFT, load, messagesFor, newTurn, run, save, settle, type Turn, verify } from "./conversation";
+import { alone, clientOf, LEFT, load, messagesFor, newTurn, run, settle, type Turn, update, verify, withTurn } from "./conversation";
 import { read } from "./limits";
 import type { Here } from "./popup";
 
@@ -34,7 +34,8 @@ export function Chat({ here }: { here: Here }): JSX.Element {
   const [by, payBy] = useState<Payer>("limit");
   const running = useRef<AbortController | null>(null);
   const [isBusy, setBusy] = useState(false);
-  const all = useRef<Turn[]>([]);
+  const [said, say] = useState("");
+  const shown = useRef<Turn[]>([]);
   const end = useRef<HTMLFormElement>(null);
   const last = turns?.at(-1);
   // Before it is painted, so that buttons stay where they are; who reads further up is left there.
@@ -48,34 +49,46 @@ export function Chat({ here }: { here: Here }): JSX.Element {
   const models = useLook(() => clientOf(account, network, "account", account.address).models(), 60_000, [network.id]);
   const chosen = models.value?.find(({ id }) => id === model) ?? models.value?.find(({ isDefault }) => isDefault) ?? models.value?.[0];
 
-  const keep = (turn: Turn): void => {
-    const at = all.current.findIndex(({ id }) => id === turn.id);
-    all.current = at < 0 ? [...all.current, turn] : all.current.map((one) => (one.id === turn.id ? turn : one));
-    setTurns(all.current);
+  const set = (all: Turn[]): void => {
+    shown.current = all;
+    setTurns(all);
+  };
+  /** What came of a turn so far: shown, and written down when it is over. */
+  const keep = async (turn: Turn): Promise<void> => set(await update(account, network, (all) => withTurn(all, turn)));
+
+  const answer = async (id: string, payer: string, signal: AbortSignal): Promise<void> => {
+    const all = await load(account, network);
+    const at = all.findIndex((one) => one.id === id);
+    const turn = all[at];
+    set(all);
+    // Another page has answered it meanwhile.
+    if (turn?.state !== "asked") return;
+    const ai = clientOf(account, network, turn.by, payer, turn);
+    const done = await run(ai, all.slice(0, at), turn, signal, (heard) => set(withTurn(shown.current, heard)));
+    // A page that closes leaves the question as it was asked: whoever opens it again goes on.
+    if (done.state === "asked") return;
+    await keep(done);
+    // Not before: without its payment the question would be another one.
+    await wallet.forgetPayment(id);
+    setBusy(false);
+    limits.again();
+    if (done.state === "stopped") await keep(await settle(ai, done).catch(() => done));
   };
 
   const go = async (turn: Turn, payer: string): Promise<void> => {
-    const abort = (running.current = new AbortController());
+    const { signal } = (running.current = new AbortController());
     setBusy(true);
-    const ai = clientOf(account, network, turn.by, payer, turn);
-    const before = all.current.slice(0, all.current.findIndex(({ id }) => id === turn.id));
-    const done = await run(ai, before, turn, abort.signal, keep);
-    if (done.state === "asked") return;
-    await save(account, network, all.current);
-    // Not before: without its payment the question would be another one.
-    await wallet.forgetPayment(turn.id);
-    setBusy(false);
-    limits.again();
-    if (done.state === "stopped") {
-      keep(await settle(ai, done).catch(() => done));
-      await save(account, network, all.current);
+    try {
+      await alone(account, network, signal, () => answer(turn.id, payer, signal));
+    } catch (error) {
+      if (signal.reason !== LEFT) say(words(error));
     }
+    setBusy(false);
   };
 
   useEffect(() => {
     void load(account, network).then((found) => {
-      all.current = found;
-      setTurns(found);
+      set(found);
       // Of an answer that was written down last, if the page was closed right then.
       const last = found.at(-1);
       if (last && last.state !== "asked") void wallet.forgetPayment(last.id);
@@ -83,7 +96,7 @@ export function Chat({ here }: { here: Here }): JSX.Element {
     return () => running.current?.abort(LEFT);
   }, []);
 
-  // What was asked and not answered: the page was closed, or the worker died.
+  // What was asked and not answered: just now, or before the page was closed or the worker died.
   const open = turns?.find(({ state }) => state === "asked");
   useEffect(() => {
     if (open && !isBusy && delegate !== undefined) void go(open, open.by === "limit" ? delegate : account.address);
@@ -93,18 +106,19 @@ export function Chat({ here }: { here: Here }): JSX.Element {
   const send = async (): Promise<void> => {
     if (!estimate.value || delegate === undefined || prompt.trim() === "") return;
     const turn = newTurn({ prompt, model: chosen?.id ?? "", maxTokens, by, most: estimate.value.ceilingCostLamports });
-    all.current = [...all.current, turn];
     // Before anything is sent: from here on this question is one.
-    await save(account, network, all.current);
+    const all = await update(account, network, (before) => [...before, turn]);
     write("");
-    setTurns(all.current);
+    say("");
+    set(all);
   };
 
   return (
     <>
       <div class="row">
         <Title>Chat</Title>
-        {turns && turns.length > 0 && !isBusy ? <button type="button" class="plain" onClick={() => { all.current = []; setTurns([]); void save(account, network, []); }}>New chat</button> : null}
+        <a href={`${location.pathname}#chat`} target="_blank" rel="noreferrer">In a tab</a>
+        {turns && turns.length > 0 && !isBusy ? <button type="button" class="plain" onClick={() => void update(account, network, () => []).then(set)}>New chat</button> : null}
       </div>
       <label>Model
         <select value={chosen?.id ?? ""} onChange={(event) => choose(event.currentTarget.value)}>
@@ -112,7 +126,7 @@ export function Chat({ here }: { here: Here }): JSX.Element {
         </select>
       </label>
       {chosen ? <p class="quiet">{price(chosen)}{chosen.validators == null ? "" : `; ${count(chosen.validators)} ${chosen.validators === 1 ? "validator" : "validators"}`}</p> : null}
-      <Alert text={models.error || (limits.error && !limits.value ? limits.error : "")} />
+      <Alert text={said || models.error || (limits.error && !limits.value ? limits.error : "")} />
       {turns?.length === 0 ? <p class="quiet">The gateway that you ask, and the validator that answers, see what you write. The chain sees a hash of it. Here it is kept encrypted.</p> : null}
       <div aria-live="polite">{turns?.map((turn) => <TurnOf key={turn.id} turn={turn} here={here} delegate={delegate} />)}</div>
       <form class="ask" ref={end} onSubmit={(event) => { event.preventDefault(); void send(); }}>

@@ -68,8 +68,23 @@ export async function load(account: Account, network: Network): Promise<Turn[]> 
   }
 }
 
-export const save = (account: Account, network: Network, turns: readonly Turn[]): Promise<void> =>
-  wallet.setChat(nameOf(account, network), turns.length === 0 ? null : pack(turns.slice(-MOST_TURNS)));
+/** Changes what is kept of a conversation. Two pages that show it take turns, and neither overwrites what the other one wrote. */
+export async function update(account: Account, network: Network, change: (turns: Turn[]) => Turn[]): Promise<Turn[]> {
+  const name = nameOf(account, network);
+  return await navigator.locks.request(`chat ${name}`, async () => {
+    const turns = change(await load(account, network)).slice(-MOST_TURNS);
+    await wallet.setChat(name, turns.length === 0 ? null : pack(turns));
+    return turns;
+  });
+}
+
+/** With a turn as it is now. */
+export const withTurn = (turns: Turn[], turn: Turn): Turn[] => turns.map((one) => (one.id === turn.id ? turn : one));
+
+/** Answers of a conversation come one at a time, whichever page shows them. */
+export async function alone(account: Account, network: Network, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  await navigator.locks.request(`answer ${nameOf(account, network)}`, { signal }, work);
+}
 
 export function newTurn(asked: Pick<Turn, "prompt" | "model" | "maxTokens" | "by" | "most">): Turn {
   const id = crypto.randomUUID().replaceAll("-", "");

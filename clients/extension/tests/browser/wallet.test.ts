@@ -228,6 +228,22 @@ describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
     expect(gateway.chain.landed.size).toBe(landed + 1);
   });
 
+  test("two pages that show one conversation answer a question once", async () => {
+    Object.assign(gateway, { words: Array.from({ length: 60 }, (_none, i) => ` t${i}`), pauseMs: 50 });
+    const landed = gateway.chain.landed.size;
+    await page.getByLabel("Your question").fill("Twice seen");
+    await page.getByRole("button", { name: "Ask" }).click();
+    await page.locator(".said").filter({ hasText: "t3" }).waitFor();
+    const second = await browser.popup("chat");
+    await second.getByText("Twice seen").waitFor();
+    gateway.pauseMs = 0;
+    await second.locator(".said").filter({ hasText: "t59" }).waitFor();
+    await page.locator(".said").filter({ hasText: "t59" }).waitFor();
+    await second.close();
+    expect(gateway.chain.landed.size).toBe(landed + 1);
+    expect(gateway.asked.filter(({ body }) => body.includes("Twice seen") && body.includes("transaction"))).toHaveLength(1);
+  });
+
   test("a line that breaks is joined again", async () => {
     Object.assign(gateway, { words: ["one", " two", " three"], pauseMs: 0, cuts: 1 });
     await page.getByLabel("Your question").fill("Break");
