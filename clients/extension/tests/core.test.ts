@@ -204,6 +204,16 @@ describe("sites", () => {
     expect(two).toEqual(one);
   });
 
+  test("twenty requests wait at most, however many names a site has", async () => {
+    const world = new World();
+    const { core } = await world.open();
+    const ask = (i: number) => core.ask({ id: `connect-${i}`, origin: `https://n${i}.evil.example`, kind: "connect" });
+    for (let i = 0; i < 20; i++) await ask(i);
+    expect(await code(ask(20))).toBe("refused");
+    world.now += 6 * 60_000;
+    await ask(21);
+  });
+
   test("refusals of long ago, and of a clock that was ahead, are forgotten", () => {
     let site = newSite(0);
     for (const at of [0, 1, 1_000_000_000_000]) site = refused(site, at);
@@ -279,6 +289,14 @@ describe("signing", () => {
     expect(await code(send(world, core, me, undefined, "send-0002"))).toBe("network");
     await core.acceptChain("local");
     await send(world, core, me, undefined, "send-0003");
+  });
+
+  test("what lacks another's signature is not sent", async () => {
+    const world = new World();
+    const { core, address: me } = await world.connected();
+    const shared = compile(OTHER, [transfer(me, OTHER, SOL)], { blockhash: world.chain.blockhash(), lastValidBlockHeight: 1 });
+    expect(await code(send(world, core, me, shared))).toBe("invalid");
+    await core.ask({ id: "sign-0001", origin: SITE, kind: "signTransaction", account: me, payload: shared });
   });
 
   test("a site on another chain than the wallet gets nothing", async () => {

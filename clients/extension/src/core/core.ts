@@ -3,7 +3,6 @@
 import type { Area } from "../areas";
 import type { Proposal } from "../chain/build";
 import { rpcOf, type Rpc } from "../chain/rpc";
-import { accountKey } from "../crypto/phrase";
 import { isSealed } from "../crypto/seal";
 import { WalletError } from "./error";
 import { Keyring } from "./keyring";
@@ -285,10 +284,5 @@ export class Core {
   async setChat(id: string, text: string | null): Promise<void> {
     if (text === null) return this.#options.local.remove([`chat:${id}`]);
     await this.#options.local.set(`chat:${id}`, await this.#keyring.seal(CHAT + id, text));
-  }
-
-  /** The address at a number of a phrase, to be shown before the wallet is made of it. */
-  static preview(phrase: string): string {
-    return accountKey(phrase, 0).address;
   }
 }

@@ -4,6 +4,8 @@ import type { Site } from "./records";
 
 /** Requests of one site that may wait at once. */
 export const MOST_WAITING = 3;
+/** And of all sites together. */
+export const MOST_WAITING_IN_ALL = 20;
 /** Refusals in `PATIENCE_MS` after which a site is not listened to for a while. */
 const PATIENCE = 3;
 const PATIENCE_MS = 10 * 60_000;

@@ -13,7 +13,7 @@ import { explain, explainText } from "../decode/explain";
 import { readMessage, readTransaction, type ReadTransaction, withBlockhash } from "../decode/message";
 import { WalletError } from "./error";
 import type { Keyring } from "./keyring";
-import { newSite, refusalOf, refused, sees, trusted } from "./permissions";
+import { MOST_WAITING_IN_ALL, newSite, refusalOf, refused, sees, trusted } from "./permissions";
 import { type Account, type Network, type RequestKind, type RequestRecord, type Site, WALLET } from "./records";
 import type { Store } from "./store";
 
@@ -77,12 +77,15 @@ export class Requests {
       return known;
     }
     await this.#tidy();
-    const waiting = (await store.requests()).filter((one) => one.origin === asked.origin && one.state === "waiting");
+    const all = (await store.requests()).filter((one) => one.state === "waiting" && one.origin !== WALLET);
+    const waiting = all.filter((one) => one.origin === asked.origin);
     const connecting = waiting.find(({ kind }) => kind === "connect");
     if (asked.kind === "connect" && connecting) {
       await show();
       return connecting;
     }
+    // One site may have many names.
+    if (all.length >= MOST_WAITING_IN_ALL) throw new WalletError("refused", "too many requests of sites wait already");
     const site = (await store.sites())[asked.origin];
     const why = refusalOf(site, waiting.length, now());
     if (why) throw new WalletError("refused", why);
@@ -106,6 +109,8 @@ export class Requests {
     const transaction = readTransaction(payload);
     if (typeof transaction === "string") throw new WalletError("invalid", `this can't be signed: ${transaction}`);
     if (!transaction.signers.includes(account)) throw new WalletError("invalid", "the transaction does not ask for this account's signature");
+    const lacking = transaction.signers.filter((signer) => signer !== account && !transaction.signed.includes(signer));
+    if (asked.kind === "send" && lacking.length > 0) throw new WalletError("invalid", `it can't be sent: the signature of ${lacking[0] ?? ""} is missing`);
     const pinned = await this.#pinned(network);
     return { ...this.#blank(asked.id, asked.origin, asked.kind, pinned), account, payload: base64.encode(payload) };
   }

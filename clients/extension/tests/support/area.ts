@@ -12,10 +12,6 @@ export class Life {
     this.#left = steps;
   }
 
-  get isOver(): boolean {
-    return this.#left <= 0;
-  }
-
   /** A step: one await before it and one after it at which the worker may die. */
   async step<T>(work: () => T | Promise<T>): Promise<T> {
     this.#spend();
