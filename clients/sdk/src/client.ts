@@ -209,7 +209,8 @@ export class MythicAI {
 
   /** What an answer's job has to be, as far as the client knows it. */
   #expected(body: ChatBody, { pay }: PaymentOptions): Expected {
-    return expectedOf({ ...this.#model(), ...body }, pay === "wallet" ? this.#options.wallet?.address : undefined);
+    const { wallet } = this.#options;
+    return expectedOf({ ...this.#model(), ...body }, pay === "wallet" ? (wallet?.owner ?? wallet?.address) : undefined);
   }
 
   async #completion(body: ChatBody, options: PaymentOptions & RequestOptions): Promise<ChatCompletion> {

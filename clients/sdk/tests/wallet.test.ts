@@ -1,8 +1,8 @@
 /** Wallets: what they sign, what the chain refuses, and what the gateway is told. */
 
 import { MythicAI } from "@mythic/ai-sdk";
-import { keyWallet, standardWallet, type StandardWallet, type Wallet } from "@mythic/ai-sdk/wallet";
-import { findJobPda, findVaultPda, getModelDecoder, getModelEncoder, getModelSize, getSpendGrantEncoder, parseGrantSpendInstruction, parseRequestInferenceInstruction } from "@mythic/program/ai-precompiles";
+import { keyWallet, signerWallet, standardWallet, type StandardWallet, type Wallet } from "@mythic/ai-sdk/wallet";
+import { findJobPda, findSpendGrantPda, findVaultPda, getModelDecoder, getModelEncoder, getModelSize, getSpendGrantEncoder, parseGrantSpendInstruction, parseRequestInferenceInstruction } from "@mythic/program/ai-precompiles";
 import { address, decompileTransactionMessage, getCompiledTransactionMessageDecoder, getTransactionDecoder, type Transaction } from "@solana/kit";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as errors from "../src/errors.js";
@@ -11,6 +11,7 @@ import { signedBytes } from "../src/http/signed.js";
 import { base58, unbase58 } from "../src/verify/base58.js";
 import { base64, equal, hex, unbase64, unhex } from "../src/verify/bytes.js";
 import { stopHash, stopOptionsHash } from "../src/verify/hashes.js";
+import { keySigner } from "../src/wallet/signers.js";
 import { answerEvents, faultServer, type FaultServer, hangUp, json, refuse, stream } from "./support/faults.js";
 
 const SEED = new Uint8Array(32).fill(9);
@@ -120,6 +121,29 @@ function modelAccount(): unknown {
   const bytes = getModelEncoder().encode({ ...blank, identity: new Uint8Array(32).fill(20), priceIn: 25, priceOut: 50 });
   return { context: { slot: 1 }, value: { owner: PROGRAM, lamports: 1, data: [base64(new Uint8Array(bytes)), "base64"], executable: false, space: getModelSize() } };
 }
+
+test("under a grant the delegate signs and pays the rent, and another wallet's vault pays the answer", async () => {
+  server.on("POST /v1/estimate", json(estimate));
+  chain({ getAccountInfo: modelAccount });
+  const owner = address(key(30));
+  const delegate = await keySigner(SEED);
+  const { transaction } = await signerWallet(delegate, { rpcUrl: `${server.url}/rpc`, owner }).pay({ estimate: await ai.estimate("hello", 64), seed: undefined });
+  const { accounts, data } = parseRequestInferenceInstruction(instructionOf(getTransactionDecoder().decode(unbase64(transaction))));
+  const [[vault], [grant], [job]] = await Promise.all([
+    findVaultPda({ owner }), findSpendGrantPda({ owner, delegate: delegate.address }), findJobPda({ owner, nonce: data.nonce }),
+  ]);
+  const named = [accounts.payer, accounts.requester, accounts.vault, accounts.grant, accounts.job].map((account) => account?.address);
+  expect(named).toEqual([delegate.address, delegate.address, vault, grant, job]);
+});
+
+test("an answer under a grant is expected to be of the job of the wallet whose vault paid", async () => {
+  server.on("POST /v1/estimate", json(estimate));
+  server.on("POST /v1/chat/completions", stream(answerEvents(["hi"])));
+  chain({ getAccountInfo: modelAccount });
+  const granted = signerWallet(await keySigner(SEED), { rpcUrl: `${server.url}/rpc`, owner: key(30) });
+  const answer = await new MythicAI({ gatewayUrl: server.url, wallet: granted }).chat("hello", asked);
+  expect(answer.receipt.expected?.owner).toBe(key(30));
+});
 
 test("an own transaction asks for exactly what the estimate says, and lacks the operator's signature alone", async () => {
   server.on("POST /v1/estimate", json(estimate));

@@ -94,9 +94,9 @@ export interface Story {
 export const encodeJob = (job: JobArgs): Uint8Array => new Uint8Array(getJobEncoder().encode(job));
 
 /** A settled job that everybody tells the truth about; of sampling profile 2 with tokens that are none of the four. */
-export function story(samplingProfile = 1, temperatureMilli = TEMPERATURE_MILLI): Story {
+export function story(samplingProfile = 1, temperatureMilli = TEMPERATURE_MILLI, owner = OWNER): Story {
   const { bytes: modelBytes, address: modelAddress, id: modelId } = model();
-  const address32 = programAddress(PROGRAM, [utf8("job"), unbase58(OWNER, 32)!, NONCE], BUMP);
+  const address32 = programAddress(PROGRAM, [utf8("job"), unbase58(owner, 32)!, NONCE], BUMP);
   const jobId = base58(address32);
   const seed = jobSeed(address32, gatewaySeed(SEED));
   const promptIds = Array.from({ length: PROMPT_TOKENS }, (_none, i) => i + 10);
@@ -106,11 +106,11 @@ export function story(samplingProfile = 1, temperatureMilli = TEMPERATURE_MILLI)
   const blank: JobArgs = {
     header: header(7, 5, BUMP),
     terms: {
-      owner: address(OWNER), requester: address(OWNER), canceller: address(key(7)), nonce: NONCE, model: address(modelAddress),
+      owner: address(owner), requester: address(owner), canceller: address(key(7)), nonce: NONCE, model: address(modelAddress),
       promptHash: promptHash(SALT, promptIds), promptTokens: PROMPT_TOKENS, maxOutputTokens: 512, priceIn: PRICE_IN, priceOut: PRICE_OUT,
       seed, temperatureMilli, samplingProfile, optionsHash: new Uint8Array(32), promptSource: "http://g", deadlineSlots: 100, rules: RULES,
     },
-    termsHash: new Uint8Array(32), rentPayer: address(OWNER), grant: address(key(0)), grantWindowStart: 0n, validator: address(VALIDATOR),
+    termsHash: new Uint8Array(32), rentPayer: address(owner), grant: address(key(0)), grantWindowStart: 0n, validator: address(VALIDATOR),
     requestedSlot: 900n, acceptedSlot: 900n, deadlineSlot: 1_400n, cancelSlot: 0n, submittedSlot: 1_000n, caseSlot: 0n, endedSlot: 1_040n, open: 0,
     endReason: 1, finishReason: 1, outputTokens: OUTPUT_TOKENS, outputRoot: new Uint8Array(32), fingerprint: new Uint8Array(32), stakeAtResult: 1n,
     ceiling: 25_675n, escrow: 0n, fee, validatorAmount: 7_537n, foundationAmount: 1_507n, burnedAmount: 6_031n, refundedAmount: 10_600n,
@@ -129,7 +129,7 @@ export function story(samplingProfile = 1, temperatureMilli = TEMPERATURE_MILLI)
   const { outputRoot, fingerprint } = digestsOf(read);
   const job = { ...blank, termsHash: terms, outputRoot, fingerprint };
   const receipt: Schemas["Receipt"] = {
-    object: "receipt", job: jobId, status: "settled", commitment: "finalized", model: modelId, owner: OWNER, validator: VALIDATOR,
+    object: "receipt", job: jobId, status: "settled", commitment: "finalized", model: modelId, owner, validator: VALIDATOR,
     prompt_tokens: PROMPT_TOKENS, output_tokens: OUTPUT_TOKENS, price_in_lamports_per_1k: PRICE_IN, price_out_lamports_per_1k: PRICE_OUT,
     ceiling_lamports: 25_675, fee_lamports: Number(fee), split: { validator_lamports: 7_537, foundation_lamports: 1_507, burned_lamports: 6_031 },
     refunded_lamports: 10_600, prompt_hash: hex(promptHash(SALT, promptIds)), terms_hash: hex(terms), output_root: hex(outputRoot),
