@@ -310,7 +310,7 @@ impl Market {
     }
 
     /// What `lease demo` said, and how long it took. Nothing of any lease is pending then, on the chain and in the index.
-    pub async fn is_settled(mut self, network: &Network) -> Result<()> {
+    pub async fn settled(mut self, network: &Network) -> Result<()> {
         let (output, slots) = (&mut self.demo).await??;
         let said = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "{output:?}");

@@ -58,7 +58,7 @@ async fn every_command_does_what_it_says() -> Result<()> {
     nodes::checks(&network, dir).await?;
     market.ends(&network).await?;
     nodes::serves(&network, dir).await?;
-    market.is_settled(&network).await?;
+    market.settled(&network).await?;
     looks::pages_fetch_what_exists(&network).await?;
     index::exports(&network, dir).await?;
     index::missed(&network).await?;

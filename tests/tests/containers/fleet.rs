@@ -95,6 +95,16 @@ fn fleet(runtime: &Arc<dyn Runtime>) -> Result<Containers> {
     ))
 }
 
+/// What a container has written so far.
+async fn logged(runtime: &dyn Runtime, id: &str) -> Result<String> {
+    let mut log = runtime.logs(id, false).await?;
+    let mut told = Vec::new();
+    while let Some(chunk) = log.recv().await {
+        told.extend(chunk);
+    }
+    Ok(String::from_utf8_lossy(&told).into_owned())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_s_container_is_entered_kept_running_held_for_proofs_and_ended() -> Result<()> {
     if !is_able()? {
@@ -186,12 +196,7 @@ async fn a_lease_s_container_is_entered_kept_running_held_for_proofs_and_ended()
         Ok(ran(&handle, "wc -l </volume/begun").await?.0.trim() == "2")
     })
     .await?;
-    let mut log = runtime.logs(&id, false).await?;
-    let mut told = Vec::new();
-    while let Some(chunk) = log.recv().await {
-        told.extend(chunk);
-    }
-    let told = String::from_utf8_lossy(&told).into_owned();
+    let told = logged(runtime.as_ref(), &id).await?;
     ensure!(told.contains("[mythic] the command has ended"), "{told}");
 
     // Another process finds it, and ends it though it never started it.
