@@ -1,0 +1,60 @@
+//! This processor.
+
+use mythic_interface::sampler::RowError;
+
+use super::{Device, DeviceError, Take};
+use crate::LoadError;
+use crate::decoder::{Model, Pass, Scratch};
+use crate::kv::Pool;
+use crate::logits::Kept;
+use crate::pages::PageId;
+
+/// A model on this processor.
+pub struct Cpu {
+    model: Model,
+    pool: Pool,
+    scratch: Scratch,
+    rows: usize,
+}
+
+impl Cpu {
+    /// `rows` is how many a pass has.
+    pub fn new(model: Model, pool: Pool, rows: usize) -> Self {
+        Self {
+            model,
+            pool,
+            scratch: Scratch::default(),
+            rows,
+        }
+    }
+}
+
+impl Device for Cpu {
+    fn name(&self) -> String {
+        self.model.kernels().device()
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn threads(&self) -> usize {
+        self.model.kernels().threads()
+    }
+
+    fn forward(&mut self, pass: &Pass, take: &mut Take<'_>) -> Result<(), DeviceError> {
+        let take =
+            |row: usize, kept: Result<Kept, RowError>, logits: &[f32]| take(row, kept, logits);
+        self.model
+            .forward(pass, &mut self.pool, &mut self.scratch, take);
+        Ok(())
+    }
+
+    fn release(&mut self, pages: &mut [PageId]) {
+        self.pool.release(pages);
+    }
+
+    fn fall_back(&mut self) -> Result<(), LoadError> {
+        Ok(())
+    }
+}
