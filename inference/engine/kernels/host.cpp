@@ -35,15 +35,16 @@ static Fiber fibers[MOST];
 static jmp_buf scheduler;
 static ucontext_t outside, inside;
 static char *stacks;
+static int made;
 static const Kernel *kernel;
 static const void *arguments;
-// How many threads' memory was looked at from the other end first.
+// Threads run from the last to the first between barriers.
 static bool backwards;
 
+// Until the scheduler comes back to this thread.
 static void wait(State state) {
-    Fiber &fiber = fibers[now.index];
-    fiber.state = state;
-    if (_setjmp(fiber.at) == 0) {
+    fibers[now.index].state = state;
+    if (_setjmp(fibers[now.index].at) == 0) {
         _longjmp(scheduler, 1);
     }
 }
@@ -52,27 +53,35 @@ void block_barrier() { wait(AT_BLOCK); }
 void warp_barrier() { wait(AT_WARP); }
 
 static void enter() {
-    Fiber &fiber = fibers[now.index];
-    // Back at once: from now on it is a place to jump to.
-    if (_setjmp(fiber.at) == 0) {
+    // Back at once: from now on it is a place to jump to, for one block after another.
+    if (_setjmp(fibers[now.index].at) == 0) {
         swapcontext(&inside, &outside);
     }
-    kernel->run(arguments);
-    fibers[now.index].state = DONE;
-    _longjmp(scheduler, 1);
+    for (;;) {
+        kernel->run(arguments);
+        wait(DONE);
+    }
 }
 
-// One block; false where threads wait for each other in vain.
-static bool block(const Thread &of) {
-    now = of;
-    for (now.index = 0; now.index < of.threads; now.index++) {
-        fibers[now.index].state = RUNS;
+// As many fibers, new ones where there are none.
+static void prepare(int threads) {
+    for (; made < threads; made++) {
+        now.index = made;
         getcontext(&inside);
-        inside.uc_stack.ss_sp = stacks + STACK * now.index;
+        inside.uc_stack.ss_sp = stacks + STACK * made;
         inside.uc_stack.ss_size = STACK;
         inside.uc_link = nullptr;
         makecontext(&inside, enter, 0);
         swapcontext(&outside, &inside);
+    }
+}
+
+// One block; false where threads wait for each other in vain.
+static bool block(const Thread &of) {
+    prepare(of.threads);
+    now = of;
+    for (int i = 0; i < of.threads; i++) {
+        fibers[i].state = RUNS;
     }
     for (;;) {
         // Threads run until they wait or are done.
@@ -118,6 +127,8 @@ static bool block(const Thread &of) {
             moved = true;
         }
         if (!moved) {
+            // Those that wait never come back.
+            made = 0;
             return false;
         }
     }

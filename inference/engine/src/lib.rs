@@ -43,6 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use decoder::Model;
+use device::Device;
 use full::Replay;
 use masks::{Masks, Words};
 use mythic_model::gguf::{Gguf, GgufError};
@@ -188,6 +189,15 @@ impl Engine {
     /// Maps the file, checks it, plans the memory and starts the worker. Blocks for a fraction of a
     /// second.
     pub fn load(path: impl AsRef<Path>, config: EngineConfig) -> Result<Self, LoadError> {
+        Self::load_on(path, config, device::open)
+    }
+
+    /// The same on a device that `open` makes of the model.
+    pub fn load_on(
+        path: impl AsRef<Path>,
+        config: EngineConfig,
+        open: impl FnOnce(Model, &EngineConfig, device::Sizes) -> Result<Box<dyn Device>, LoadError>,
+    ) -> Result<Self, LoadError> {
         config.validate().map_err(LoadError::Config)?;
         let gguf = Gguf::open(path.as_ref())?;
         let Servable { formatter, layout } = servable::check(&gguf)?;
@@ -211,7 +221,7 @@ impl Engine {
             context,
             weights: gguf.file_len(),
         };
-        let device = device::open(model, &config, sizes)?;
+        let device = open(model, &config, sizes)?;
         let words = Arc::new(Words::new(formatter.clone()));
         let masks = Masks::new(&words).map_err(LoadError::Thread)?;
         let facts = Arc::new(Facts {

@@ -68,7 +68,7 @@ pub fn same_bits(gpu: &mut Gpu) -> Result<(), DeviceError> {
         let take = |_: usize, _: Result<Kept, RowError>, logits: &[f32]| want.push(logits.to_vec());
         gpu.model().forward(&pass, &mut pool, &mut scratch, take);
         let mut want = want.into_iter();
-        let mut other = None;
+        let mut other: Option<(usize, usize)> = None;
         gpu.forward(&pass, &mut |row, _, logits| {
             let mut own = want.next().unwrap_or_default();
             own.resize(logits.len(), f32::NAN);
@@ -76,7 +76,7 @@ pub fn same_bits(gpu: &mut Gpu) -> Result<(), DeviceError> {
             let differs =
                 |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan());
             if let Some(token) = own.iter().zip(logits).position(differs) {
-                other.get_or_insert((row, token));
+                other = other.or(Some((row, token)));
             }
         })?;
         if let Some((row, token)) = other {

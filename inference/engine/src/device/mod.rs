@@ -81,7 +81,8 @@ impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("device = {text:?}: allowed are cpu, auto, cuda, cuda:0 and cuda:0,1");
+        let wrong =
+            || format!("device = {text:?}: allowed are cpu, auto, cuda, cuda:0 and cuda:0,1");
         match text {
             "cpu" => return Ok(Self::Cpu),
             "auto" => return Ok(Self::Auto),
@@ -152,7 +153,11 @@ fn pool(model: &Model, (rows, lab): (usize, Lab), sizes: Sizes) -> Result<Pool, 
 }
 
 /// The model on what the config asks for.
-pub fn open(model: Model, config: &EngineConfig, sizes: Sizes) -> Result<Box<dyn Device>, LoadError> {
+pub fn open(
+    model: Model,
+    config: &EngineConfig,
+    sizes: Sizes,
+) -> Result<Box<dyn Device>, LoadError> {
     let on_cpu = |model: Model| -> Result<Box<dyn Device>, LoadError> {
         let pool = pool(&model, (config.chunk, config.lab), sizes)?;
         Ok(Box::new(Cpu::new(model, pool, config.chunk)))
@@ -167,7 +172,9 @@ pub fn open(model: Model, config: &EngineConfig, sizes: Sizes) -> Result<Box<dyn
         Err(failed) if config.device == Choice::Auto => {
             let (model, error) = *failed;
             match error {
-                DeviceError::NoDriver | DeviceError::NoGpu => tracing::info!(%error, "computing on this processor"),
+                DeviceError::NoDriver | DeviceError::NoGpu => {
+                    tracing::info!(%error, "computing on this processor")
+                }
                 error => tracing::warn!(%error, "a GPU is not used; computing on this processor"),
             }
             on_cpu(model)
@@ -187,7 +194,9 @@ fn on_gpus(
         let error = DeviceError::Unsupported("departures for calibration".into());
         return Err(Box::new((model, error)));
     }
-    let drivers = list.iter().map(|index| cuda::Cuda::open(*index).map(shared));
+    let drivers = list
+        .iter()
+        .map(|index| cuda::Cuda::open(*index).map(shared));
     let drivers = match drivers.collect::<Result<Vec<_>, _>>() {
         Ok(drivers) => drivers,
         Err(error) => return Err(Box::new((model, error))),

@@ -108,6 +108,18 @@ impl Matrix {
         })
     }
 
+    /// A matrix of these rows.
+    #[cfg(test)]
+    pub(crate) fn alone(encoding: Encoding, rows: &[&[u8]], cols: usize) -> Self {
+        Self {
+            data: Packed::alone(encoding, rows, cols),
+            group_bytes: encoding.group_bytes(cols),
+            rows: rows.len(),
+            encoding,
+            cols,
+        }
+    }
+
     /// The planes of these groups, as a GPU holds them.
     pub(crate) fn planes(&self, groups: Range<usize>) -> Planes {
         let packed = self.bytes(groups);

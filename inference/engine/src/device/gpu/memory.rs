@@ -16,7 +16,7 @@ use crate::pages::pages_for;
 const PIECE: usize = 32 << 20;
 
 /// Scores of queries and segments that there is room for, unless one row needs more.
-const SCORED: usize = 64 << 10;
+const SCORED: usize = 16 << 10;
 
 /// The part of so many pieces that a device has, of `devices` the one with this number.
 pub fn part(pieces: usize, (device, devices): (usize, usize)) -> Range<usize> {
