@@ -125,6 +125,7 @@ pub async fn load_model(
 ) -> Result<ServedModel> {
     let path = model.path.clone();
     let engine_config = EngineConfig {
+        device: config.device.clone(),
         threads: config.threads,
         kv_bytes: config.kv_bytes,
         max_sequences: config.max_concurrent,

@@ -16,8 +16,11 @@ use super::driver::Driver;
 /// The PTX of the oldest GPUs that there are kernels for (Turing), and of those from Ampere on.
 const PTX: [((i32, i32), &str); 2] = [
     ((8, 0), include_str!("../../kernels/kernels_80.ptx")),
-    ((7, 5), include_str!("../../kernels/kernels_75.ptx")),
+    (LEAST, include_str!("../../kernels/kernels_75.ptx")),
 ];
+
+/// The compute capability of the oldest GPUs that there are kernels for.
+pub const LEAST: (i32, i32) = (7, 5);
 
 /// The driver's CUDA from which on it takes that PTX.
 const CUDA: i32 = 12_040;
