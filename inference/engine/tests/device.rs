@@ -12,6 +12,7 @@ use mythic_engine::decoder::{Model, Pass, Row, Scratch, Span};
 use mythic_engine::device::cuda::Cuda;
 use mythic_engine::device::driver::Driver;
 use mythic_engine::device::gpu::Gpu;
+use mythic_engine::device::probe::Prober;
 use mythic_engine::device::{Device, Sizes};
 use mythic_engine::kernels::attention::SEGMENT;
 use mythic_engine::kernels::pack::Pack;
@@ -20,6 +21,7 @@ use mythic_engine::kv::Pool;
 use mythic_engine::logits::Keep;
 use mythic_engine::pages::{PAGE, PageId, pages_for};
 use mythic_engine::{Choice, DeviceError, Engine, EngineConfig, Lab, LoadError};
+use mythic_interface::market::probe::{Factors, WholeRound};
 use mythic_lab::random_model::{FORMATS, RandomModel, architectures};
 use mythic_model::gguf::{Gguf, TensorFormat};
 use mythic_model::layout::Architecture;
@@ -279,6 +281,23 @@ async fn a_gpu_that_is_lost_in_the_middle_shows_in_no_answer() {
 }
 
 #[test]
+fn the_markets_products_are_those_of_the_processor() {
+    products_of_the_market(Emulated::sound());
+}
+
+fn products_of_the_market(driver: Arc<dyn Driver>) {
+    let prober = Prober::new(driver).expect("the processor's product");
+    for side in [16, 80, 272] {
+        let seed = [side as u8; 32];
+        let here = WholeRound::new(side, &seed);
+        let there = prober
+            .product(side, &Factors::new(&seed))
+            .expect("a product");
+        assert!(there == here.product(), "side {side}");
+    }
+}
+
+#[test]
 fn what_is_asked_for_is_read_and_written_alike() {
     for text in ["cpu", "auto", "cuda:0", "cuda:1,0", "cuda:7"] {
         let choice: Choice = text.parse().expect("a choice");
@@ -363,6 +382,7 @@ fn a_gpu_gives_the_processors_bits() {
     every_format(&gpus);
     every_architecture(&gpus);
     experts_past_a_segment(&gpus);
+    products_of_the_market(gpus[0].clone());
     let path = common::model();
     assert_same_bits(&path, &gpus, SEGMENT + PAGE + 13);
 }

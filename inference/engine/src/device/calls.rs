@@ -157,3 +157,25 @@ pub struct Attention {
     pub first_row: i32,
     pub scale: f32,
 }
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+pub struct ProbeLines {
+    pub out: u64,
+    pub len: i64,
+    pub per_line: i32,
+    pub factor: u32,
+    pub key: [u32; 2],
+    pub tweak: u32,
+    pub rest: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+pub struct ProbeProduct {
+    pub rows: u64,
+    pub columns: u64,
+    pub out: u64,
+    pub n: i32,
+    pub rest: i32,
+}

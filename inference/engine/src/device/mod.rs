@@ -4,6 +4,7 @@
 //! - `cpu`: this processor
 //! - [`gpu`]: GPUs, on what a [`driver`] gives; `calls`: what kernels take
 //! - [`cuda`]: the driver of NVIDIA's
+//! - [`probe`]: the Compute Market's products
 //! - `check`: a GPU is used once it gave this processor's bits
 
 mod calls;
@@ -13,6 +14,7 @@ pub mod cuda;
 pub mod driver;
 mod error;
 pub mod gpu;
+pub mod probe;
 #[cfg(test)]
 mod tests;
 
