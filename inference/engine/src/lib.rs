@@ -43,7 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use decoder::Model;
-use device::Device;
+use device::{Device, NoDevice};
 use full::Replay;
 use masks::{Masks, Words};
 use mythic_model::gguf::{Gguf, GgufError};
@@ -79,16 +79,12 @@ pub enum LoadError {
     #[error(transparent)]
     Kernels(#[from] kernels::KernelsError),
     #[error(transparent)]
-    Device(#[from] DeviceError),
-    #[error(transparent)]
-    Memory(#[from] memory::TooBig),
+    Device(#[from] NoDevice),
     #[error(
         "kv_bytes = {allowed}: keys and values of one page of this model ({} positions) take {page} bytes",
         pages::PAGE
     )]
     NoPage { page: u64, allowed: u64 },
-    #[error("cannot reserve {bytes} bytes for keys and values: {error}")]
-    Pool { bytes: u64, error: std::io::Error },
     #[error("cannot start the engine's thread: {0}")]
     Thread(std::io::Error),
 }
@@ -196,7 +192,7 @@ impl Engine {
     pub fn load_on(
         path: impl AsRef<Path>,
         config: EngineConfig,
-        open: impl FnOnce(Model, &EngineConfig, device::Sizes) -> Result<Box<dyn Device>, LoadError>,
+        open: impl FnOnce(Model, &EngineConfig, device::Sizes) -> Result<Box<dyn Device>, NoDevice>,
     ) -> Result<Self, LoadError> {
         config.validate().map_err(LoadError::Config)?;
         let gguf = Gguf::open(path.as_ref())?;

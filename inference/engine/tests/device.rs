@@ -13,14 +13,14 @@ use mythic_engine::device::cuda::Cuda;
 use mythic_engine::device::driver::Driver;
 use mythic_engine::device::gpu::Gpu;
 use mythic_engine::device::probe::Prober;
-use mythic_engine::device::{Device, Sizes};
+use mythic_engine::device::{Device, NoDevice, Sizes};
 use mythic_engine::kernels::attention::SEGMENT;
 use mythic_engine::kernels::pack::Pack;
 use mythic_engine::kernels::{InstructionSet, Kernels};
 use mythic_engine::kv::Pool;
 use mythic_engine::logits::Keep;
 use mythic_engine::pages::{PAGE, PageId, pages_for};
-use mythic_engine::{Choice, DeviceError, Engine, EngineConfig, Lab, LoadError};
+use mythic_engine::{Choice, DeviceError, Engine, EngineConfig, Lab};
 use mythic_interface::market::probe::{Factors, WholeRound};
 use mythic_lab::random_model::{FORMATS, RandomModel, architectures};
 use mythic_model::gguf::{Gguf, TensorFormat};
@@ -263,7 +263,7 @@ async fn a_gpu_that_is_lost_in_the_middle_shows_in_no_answer() {
             let driver = [Emulated::new(4 << 30, launches)];
             match Gpu::new(model, &driver, 128, sizes) {
                 Ok(gpu) => Ok(Box::new(gpu) as Box<dyn Device>),
-                Err(failed) => Err(LoadError::Device(failed.1)),
+                Err(failed) => Err(NoDevice::Gpu(failed.1)),
             }
         };
         let engine = Engine::load_on(&path, config.clone(), failing).expect("an engine");

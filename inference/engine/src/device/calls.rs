@@ -4,7 +4,7 @@ use bytemuck::NoUninit;
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct RmsNorm {
+pub(crate) struct RmsNorm {
     pub x: u64,
     pub weight: u64,
     pub out: u64,
@@ -14,7 +14,7 @@ pub struct RmsNorm {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Quantise {
+pub(crate) struct Quantise {
     pub x: u64,
     pub y: Rounded,
     pub blocks: i64,
@@ -23,7 +23,7 @@ pub struct Quantise {
 /// Rows rounded to int8.
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Rounded {
+pub(crate) struct Rounded {
     pub q: u64,
     pub d: u64,
     pub ds: u64,
@@ -32,7 +32,7 @@ pub struct Rounded {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Values {
+pub(crate) struct Values {
     pub x: u64,
     pub y: u64,
     pub len: i64,
@@ -42,7 +42,7 @@ pub struct Values {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Rotate {
+pub(crate) struct Rotate {
     pub heads: u64,
     pub angles: u64,
     pub len: i64,
@@ -54,7 +54,7 @@ pub struct Rotate {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Move {
+pub(crate) struct Move {
     pub from: u64,
     pub to: u64,
     pub rows: u64,
@@ -65,7 +65,7 @@ pub struct Move {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Columns {
+pub(crate) struct Columns {
     pub from: u64,
     pub to: u64,
     pub len: i64,
@@ -77,7 +77,7 @@ pub struct Columns {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Mix {
+pub(crate) struct Mix {
     pub results: u64,
     pub weights: u64,
     pub out: u64,
@@ -88,7 +88,7 @@ pub struct Mix {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Matmul {
+pub(crate) struct Matmul {
     pub integers: u64,
     pub factors: u64,
     pub headers: u64,
@@ -102,7 +102,7 @@ pub struct Matmul {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Floats {
+pub(crate) struct Floats {
     pub w: u64,
     pub x: u64,
     pub out: u64,
@@ -114,7 +114,7 @@ pub struct Floats {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Store {
+pub(crate) struct Store {
     pub pool: u64,
     pub k: u64,
     pub v: u64,
@@ -133,7 +133,7 @@ pub struct Store {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct Attention {
+pub(crate) struct Attention {
     pub pool: u64,
     pub queries: u64,
     pub sinks: u64,
@@ -160,7 +160,7 @@ pub struct Attention {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct ProbeLines {
+pub(crate) struct ProbeLines {
     pub out: u64,
     pub len: i64,
     pub per_line: i32,
@@ -172,7 +172,7 @@ pub struct ProbeLines {
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
-pub struct ProbeProduct {
+pub(crate) struct ProbeProduct {
     pub rows: u64,
     pub columns: u64,
     pub out: u64,

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use mythic_interface::sampler::RowError;
 
+use super::error::DeviceError;
 use super::gpu::Gpu;
-use super::{Device, DeviceError};
+use super::seam::Device;
 use crate::config::Lab;
 use crate::decoder::{Pass, Row, Scratch, Span};
 use crate::kv::Pool;

@@ -2,12 +2,31 @@
 
 use mythic_interface::sampler::RowError;
 
-use super::{Device, DeviceError, Take};
-use crate::LoadError;
+use super::error::DeviceError;
+use super::seam::{Device, NoDevice, Sizes, Take};
+use crate::config::Lab;
 use crate::decoder::{Model, Pass, Scratch};
 use crate::kv::Pool;
 use crate::logits::Kept;
+use crate::memory::Plan;
 use crate::pages::PageId;
+
+/// Memory of this machine for a model's keys and values, if it has what passes of so many rows need.
+pub(crate) fn pool(
+    model: &Model,
+    (rows, lab): (usize, Lab),
+    sizes: Sizes,
+) -> Result<Pool, NoDevice> {
+    let shape = model.kv_shape();
+    let bytes = shape.page_bytes() * u64::from(sizes.pages);
+    let plan = Plan {
+        weights: sizes.weights,
+        pool: bytes,
+        scratch: model.scratch_bytes(rows, sizes.context),
+    };
+    plan.check()?;
+    Pool::new(shape, sizes.pages, lab).map_err(|error| NoDevice::Pool { bytes, error })
+}
 
 /// A model on this processor.
 pub struct Cpu {
@@ -54,7 +73,7 @@ impl Device for Cpu {
         self.pool.release(pages);
     }
 
-    fn fall_back(&mut self) -> Result<(), LoadError> {
+    fn fall_back(&mut self) -> Result<(), NoDevice> {
         Ok(())
     }
 }

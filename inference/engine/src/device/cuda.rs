@@ -10,8 +10,8 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUresult};
 use parking_lot::Mutex;
 
-use super::DeviceError;
 use super::driver::Driver;
+use super::error::DeviceError;
 
 /// The PTX of the oldest GPUs that there are kernels for (Turing), and of those from Ampere on.
 const PTX: [((i32, i32), &str); 2] = [

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use mythic_interface::market::probe::{BLOCK, Factor, Factors};
 
 use super::calls::{ProbeLines, ProbeProduct};
+use super::choice::Choice;
 use super::cuda::Cuda;
 use super::driver::{Buffer, Driver};
-use super::{Choice, DeviceError};
+use super::error::DeviceError;
 
 /// Columns and rows of a block of the product's kernel.
 const TILE: (usize, usize) = (256, 32);

@@ -3,14 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::driver::{Buffer, Driver};
-use super::super::{DeviceError, Sizes, page_numbers};
 use crate::decoder::gated::{Gated as HostGated, Linear as HostLinear};
 use crate::decoder::{FeedForward as HostFeedForward, LOGIT_ROWS, Layer as HostLayer, Model};
+use crate::device::driver::{Buffer, Driver};
+use crate::device::error::DeviceError;
+use crate::device::seam::Sizes;
 use crate::kernels::Matrix;
 use crate::kernels::attention::SEGMENT;
 use crate::kernels::layout::LANES;
-use crate::pages::pages_for;
+use crate::kv::Shape;
+use crate::pages::{PAGE, pages_for};
 
 /// Bytes of packed weights that are copied at once.
 const PIECE: usize = 32 << 20;
@@ -18,13 +20,18 @@ const PIECE: usize = 32 << 20;
 /// Scores of queries and segments that there is room for, unless one row needs more.
 const SCORED: usize = 16 << 10;
 
+/// f16 numbers of a page of the pool of a GPU that has so many of the heads.
+pub(crate) fn page_numbers(shape: Shape, kv_heads: usize) -> usize {
+    shape.layers * kv_heads * 2 * PAGE * shape.head_dim
+}
+
 /// The part of so many pieces that a device has, of `devices` the one with this number.
-pub fn part(pieces: usize, (device, devices): (usize, usize)) -> Range<usize> {
+pub(crate) fn part(pieces: usize, (device, devices): (usize, usize)) -> Range<usize> {
     pieces * device / devices..pieces * (device + 1) / devices
 }
 
 /// Some outputs of a matrix.
-pub struct Slice {
+pub(crate) struct Slice {
     /// Names of the kernels for few rows and for many; of floats there is one.
     pub kernels: [String; 2],
     pub is_float: bool,
@@ -78,26 +85,26 @@ impl Slice {
 }
 
 /// Some outputs of a matrix, and the biases of all.
-pub struct Linear {
+pub(crate) struct Linear {
     pub slice: Slice,
     pub bias: Option<Buffer>,
 }
 
-pub struct Gated {
+pub(crate) struct Gated {
     pub gate: Linear,
     pub up: Linear,
     pub down: Linear,
 }
 
 /// Which norms a layer has is what the model says.
-pub struct Norms {
+pub(crate) struct Norms {
     pub attention: Option<Buffer>,
     pub attention_out: Option<Buffer>,
     pub feed_forward: Option<Buffer>,
     pub feed_forward_out: Option<Buffer>,
 }
 
-pub struct Layer {
+pub(crate) struct Layer {
     pub norms: Norms,
     pub q: Linear,
     pub k: Linear,
@@ -187,7 +194,7 @@ impl Loader<'_> {
 
 /// A buffer of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum At {
+pub(crate) enum At {
     X,
     Normed,
     Q,
@@ -264,7 +271,7 @@ impl At {
 }
 
 /// What sizes follow from.
-pub struct Needs<'a> {
+pub(crate) struct Needs<'a> {
     pub model: &'a Model,
     /// Of a pass.
     pub rows: usize,
@@ -337,7 +344,7 @@ impl Needs<'_> {
 }
 
 /// One of the GPUs that share a model.
-pub struct Part {
+pub(crate) struct Part {
     pub driver: Arc<dyn Driver>,
     pub layers: Vec<Layer>,
     pub output_norm: Buffer,

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use mythic_interface::sampler::RowError;
 use parking_lot::Mutex;
 
+use super::cpu;
 use super::driver::{Buffer, Driver};
-use super::{Device, DeviceError, Sizes, Take};
-use crate::LoadError;
+use super::error::DeviceError;
+use super::seam::{Device, NoDevice, Sizes, Take};
 use crate::config::Lab;
 use crate::decoder::experts::{Choice, Mixture};
 use crate::decoder::{FeedForward as HostFeedForward, LOGIT_ROWS, Model, Pass, Scratch};
@@ -580,9 +581,9 @@ impl Device for Gpu {
         }
     }
 
-    fn fall_back(&mut self) -> Result<(), LoadError> {
+    fn fall_back(&mut self) -> Result<(), NoDevice> {
         self.parts.clear();
-        let pool = super::pool(&self.model, (self.rows, Lab::default()), self.sizes)?;
+        let pool = cpu::pool(&self.model, (self.rows, Lab::default()), self.sizes)?;
         self.instead = Some((pool, Scratch::default()));
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 use bytemuck::NoUninit;
 
-use super::super::calls::{
+use super::memory::{At, Part, Slice, page_numbers};
+use crate::device::calls::{
     Attention, Columns, Floats, Matmul, Mix, Move, Quantise, RmsNorm, Rotate, Rounded, Store,
     Values,
 };
-use super::super::driver::Buffer;
-use super::super::{DeviceError, page_numbers};
-use super::memory::{At, Part, Slice};
+use crate::device::driver::Buffer;
+use crate::device::error::DeviceError;
 use crate::kernels::attention::SEGMENT;
 use crate::kernels::math::LANES;
 use crate::kv::Shape;
@@ -24,7 +24,7 @@ const WIDE: (usize, usize) = (64, 32);
 const BLOCK: usize = 32;
 
 /// What of a layer's attention is the same for all rows.
-pub struct Reads {
+pub(crate) struct Reads {
     pub layer: usize,
     pub shape: Shape,
     pub heads: usize,
@@ -36,7 +36,7 @@ pub struct Reads {
 
 /// Rows whose attention is computed at once.
 #[derive(Clone, Copy)]
-pub struct Batch {
+pub(crate) struct Batch {
     pub first: usize,
     pub rows: usize,
     /// Most segments that one of them reads.
