@@ -433,6 +433,11 @@ impl Worker {
             self.guide();
             self.prepare();
             if !self.pass.rows.is_empty() {
+                // A library that was loaded meanwhile may have changed it.
+                if let Err(error) = environment::check() {
+                    tracing::error!(%error, "the engine's thread cannot compute any more");
+                    return self.stop();
+                }
                 if let Err(error) = self.compute() {
                     // What it gave before counts.
                     self.plan.clear();
@@ -575,20 +580,25 @@ impl Worker {
     /// can't, and all have ended.
     fn recover(&mut self, error: &DeviceError) -> bool {
         tracing::error!(%error, "the device failed; this processor goes on with its requests, slower");
-        let shared = self.shared.clone();
-        let mut scheduler = shared.scheduler.lock();
         if let Err(error) = self.device.fall_back() {
             tracing::error!(%error, "this processor can't go on with them: the engine stops");
-            for (id, job) in self.jobs.drain() {
-                scheduler.remove(id);
-                job.fail(EngineError::Stopped);
-            }
+            self.stop();
             return false;
         }
         let jobs = &self.jobs;
-        scheduler.forget(|id| jobs.get(&id).map_or(0, Job::taken));
-        shared.counters.lock().device = self.device.name();
+        let taken = |id: Id| jobs.get(&id).map_or(0, Job::taken);
+        self.shared.scheduler.lock().forget(taken);
+        self.shared.counters.lock().device = self.device.name();
         true
+    }
+
+    /// Ends all requests.
+    fn stop(&mut self) {
+        let mut scheduler = self.shared.scheduler.lock();
+        for (id, job) in self.jobs.drain() {
+            scheduler.remove(id);
+            job.fail(EngineError::Stopped);
+        }
     }
 
     /// Tells the scheduler what the pass did.

@@ -62,6 +62,19 @@ fn failed(name: &str, doing: &'static str, error: DriverError) -> DeviceError {
     }
 }
 
+/// Runs what loads the driver's libraries on a thread of its own: what they do to a thread's rounding as they are loaded, and a function
+/// that they lack, is no matter of ours then.
+fn apart<T: Send>(body: impl FnOnce() -> Result<T, DeviceError> + Send) -> Result<T, DeviceError> {
+    let done = std::thread::scope(|scope| scope.spawn(body).join());
+    done.unwrap_or_else(|_| {
+        Err(DeviceError::Failed {
+            name: "the NVIDIA driver".into(),
+            doing: "starting",
+            error: "its library is not complete".into(),
+        })
+    })
+}
+
 /// How many GPUs the driver shows, if there is a driver that takes the kernels.
 fn count() -> Result<usize, DeviceError> {
     // SAFETY: it loads the driver's library, which all that follows does too.
@@ -90,18 +103,22 @@ fn count() -> Result<usize, DeviceError> {
 
 /// All GPUs that the driver shows.
 pub fn find() -> Result<Vec<Found>, DeviceError> {
+    apart(look)
+}
+
+fn look() -> Result<Vec<Found>, DeviceError> {
     (0..count()?)
         .map(|index| {
             let context = CudaContext::new(index)
                 .map_err(|error| failed(&format!("GPU {index}"), "being looked at", error))?;
-            let look = || -> Result<Found, DriverError> {
+            let one = || -> Result<Found, DriverError> {
                 Ok(Found {
                     name: context.name()?,
                     capability: context.compute_capability()?,
                     memory_bytes: context.total_mem()? as u64,
                 })
             };
-            look().map_err(|error| failed(&format!("GPU {index}"), "being looked at", error))
+            one().map_err(|error| failed(&format!("GPU {index}"), "being looked at", error))
         })
         .collect()
 }
@@ -109,6 +126,10 @@ pub fn find() -> Result<Vec<Found>, DeviceError> {
 impl Cuda {
     /// The GPU with this number, with the kernels.
     pub fn open(index: usize) -> Result<Self, DeviceError> {
+        apart(|| Self::load(index))
+    }
+
+    fn load(index: usize) -> Result<Self, DeviceError> {
         let count = count()?;
         if index >= count {
             return Err(DeviceError::NoSuchGpu {
