@@ -62,7 +62,7 @@ pub struct Tools {
 impl Tools {
     /// Those that the choice leaves.
     pub fn callable(&self) -> impl Iterator<Item = &Tool> {
-        self.list.iter().filter(|tool| match &self.choice {
+        self.list.iter().filter(move |tool| match &self.choice {
             ToolChoice::Named(name) => tool.name == *name,
             ToolChoice::Auto | ToolChoice::Required => true,
         })

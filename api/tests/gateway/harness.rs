@@ -15,7 +15,7 @@ use mythic_interface::{
     ix::{GrantSpend, RegisterModel, RegisterValidator},
     le::{Text, U16, U32, U64},
     params::Params,
-    state::{GRANT_MODELS, Job, ModelSpec},
+    state::{GRANT_MODELS, Job, KernelProfile, ModelSpec},
 };
 use serde_json::{Value, json};
 use solana_instruction::Instruction;
@@ -655,7 +655,7 @@ pub fn spec() -> ModelSpec {
 /// A model of the same file whose results are compared to the bit.
 pub fn exact_spec() -> ModelSpec {
     ModelSpec {
-        kernel_profile: U16::new(2),
+        kernel_profile: U16::new(KernelProfile::CpuWA8 as u16),
         ..spec()
     }
 }

@@ -384,6 +384,29 @@ struct Taken {
     request: InferenceRequest,
 }
 
+/// The tokens of an answer that says `text`, up to the job's limit or its stop string, and why it ends.
+fn written(text: &str, job: &Job, request: &InferenceRequest) -> (Vec<u32>, Finish) {
+    let most = job.terms.max_output_tokens.get() as usize;
+    let mut output: Vec<u32> = text.bytes().map(u32::from).chain([EOS]).collect();
+    let mut finish = Finish::Eos;
+    if output.len() > most {
+        output.truncate(most);
+        finish = Finish::Length;
+    }
+    let stop = match &request.options {
+        None => request.stop.clone(),
+        Some(bytes) => Options::from_wire(bytes).unwrap().stop,
+    };
+    if let Some(at) = stop
+        .first()
+        .and_then(|stop| text.find(stop.as_str()).map(|at| at + stop.len()))
+    {
+        output.truncate(at);
+        finish = Finish::Stopped;
+    }
+    (output, finish)
+}
+
 async fn answer(
     me: &Validator,
     taken: &Taken,
@@ -403,25 +426,7 @@ async fn answer(
     if script.die {
         return;
     }
-    let most = job.terms.max_output_tokens.get() as usize;
-    let text = script.text;
-    let mut output: Vec<u32> = text.bytes().map(u32::from).chain([EOS]).collect();
-    let mut finish = Finish::Eos;
-    if output.len() > most {
-        output.truncate(most);
-        finish = Finish::Length;
-    }
-    let stop = match &request.options {
-        None => request.stop.clone(),
-        Some(bytes) => Options::from_wire(bytes).unwrap().stop,
-    };
-    if let Some(at) = stop
-        .first()
-        .and_then(|stop| text.find(stop.as_str()).map(|at| at + stop.len()))
-    {
-        output.truncate(at);
-        finish = Finish::Stopped;
-    }
+    let (mut output, finish) = written(script.text, job, request);
     for (position, token) in (0u32..).zip(&output) {
         if script.broken && position == 5 {
             return;

@@ -217,9 +217,9 @@ export class MythicAI {
   /** An own transaction for a request: its terms are those of an estimate of the same request. */
   async #pay(body: ChatBody, about: RequestOptions): Promise<Schemas["Payment"]> {
     const wallet = this.#wallet();
-    const { model, messages, temperature, stop, seed } = body;
-    const maxTokens = body.max_completion_tokens ?? body.max_tokens;
-    const asked = { model, messages, temperature, stop, max_tokens: maxTokens };
+    // The terms bind whatever tokens are chosen by: all goes along but what the answer alone is made of.
+    const { seed, n, stream, stream_options, logprobs, top_logprobs, user, store, metadata, max_completion_tokens, ...rest } = body;
+    const asked = { ...rest, max_tokens: max_completion_tokens ?? body.max_tokens };
     const estimate = await this.#estimate(asked, about);
     return wallet.pay({ estimate, seed: seed ?? undefined });
   }

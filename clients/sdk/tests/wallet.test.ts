@@ -124,6 +124,16 @@ test("an own transaction asks for exactly what the estimate says, and lacks the 
   expect([accounts.payer.address, accounts.requester.address, accounts.operator?.address, accounts.grant]).toEqual([wallet.address, wallet.address, terms.operator, undefined]);
 });
 
+test("an estimate is of the whole request, but for what its answer alone is made of", async () => {
+  server.on("POST /v1/estimate", json({ terms: { validator: null, operator: null } }));
+  chain();
+  const asked = { temperature: 0.7, top_k: 4, top_p: 0.9 };
+  const sent = ai.chatCompletions([{ role: "user", content: "hello" }], { ...asked, seed: 5, max_completion_tokens: 9, user: "me", pay: "wallet" });
+  await expect(sent).rejects.toThrow("no validator is free");
+  const [estimate] = server.asked.filter(({ path }) => path === "/v1/estimate");
+  expect(estimate?.body).toEqual({ messages: [{ role: "user", content: "hello" }], ...asked, max_tokens: 9 });
+});
+
 test("without a free validator there is nothing to sign", async () => {
   server.on("POST /v1/estimate", json({ terms: { validator: null, operator: null } }));
   chain();

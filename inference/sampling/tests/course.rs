@@ -22,7 +22,7 @@ impl Bytes {
 
 impl Tokens for Bytes {
     fn piece(&self, id: u32) -> &[u8] {
-        self.0.get(id as usize).map_or(&[], |byte| &byte[..])
+        self.0.get(id as usize).map_or(&[][..], |byte| &byte[..])
     }
     fn ends(&self) -> &[u32] {
         &[END]

@@ -1,6 +1,6 @@
 //! Options have one encoding each, and nothing else decodes.
 
-use mythic_sampling::{MAX_BYTES, Options, Refusal};
+use mythic_sampling::{MAX_BYTES, MAX_GRAMMAR_BYTES, Options, Refusal};
 use proptest::prelude::*;
 
 fn options() -> impl Strategy<Value = Options> {
@@ -155,10 +155,12 @@ fn what_is_out_of_bounds_or_order_has_no_encoding() {
 
 #[test]
 fn the_longest_encoding_is_as_long_as_told() {
+    let grammar = "start: \"a\"";
+    let blanks = " ".repeat(MAX_GRAMMAR_BYTES - grammar.len());
     let options = Options {
         logit_bias: (0..1_024).map(|id| (id, 1)).collect(),
         stop: ["a", "b", "c", "d"].map(|x| x.repeat(256)).to_vec(),
-        grammar: Some(format!("{:65536}", "start: \"a\"")),
+        grammar: Some(format!("{grammar}{blanks}")),
         ..Options::default()
     };
     let mut bytes = options.encode().unwrap();

@@ -18,7 +18,10 @@ export interface AnswerOptions {
   model?: string;
   /** Most tokens of the answer; 512 or what fits without one. */
   maxTokens?: number;
-  /** 0 to 2, 1 without one. Tokens are drawn from the four likeliest at every temperature. */
+  /**
+   * 0 to 2, 1 without one. At 0 a receipt replays every token. Above it a model whose arithmetic is exact draws from all tokens, where only
+   * validators can tell the choice; any other one draws from the four likeliest.
+   */
   temperature?: number;
   /** Fixes the draw for a job. Requests are different jobs: answers repeat only at temperature 0. */
   seed?: number;

@@ -2,10 +2,11 @@
 //! the tensors that must be there. The engine loads what this finds, and nothing else.
 //!
 //! - [`Architecture`]: the architectures that the engine runs
-//! - [`Layout`]: one file's
+//! - [`Layout`]: one file's; `keys`: what is asked of its head
 //! - [`rope`](Rope): how positions are written into queries and keys
 
 mod architecture;
+mod keys;
 mod rope;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use std::num::NonZeroUsize;
 use crate::gguf::{Gguf, GgufError, Value};
 
 pub use architecture::{Architecture, Gate, HeadNorm, Norms};
+use keys::{Keys, unsupported};
 pub use rope::{Pairs, Rope, Yarn};
 
 /// Outputs of a matrix that lie side by side for the engine's kernels: a tensor that holds several matrices
@@ -90,10 +92,6 @@ pub const OUTPUT_NORM: &str = "output_norm.weight";
 const OUTPUT: &str = "output.weight";
 const FUSED: &str = "attn_qkv.weight";
 
-fn unsupported(what: impl Into<String>) -> GgufError {
-    GgufError::Unsupported(what.into())
-}
-
 /// The name of a layer's tensor, of `attn_q.weight` for instance.
 pub fn tensor(layer: usize, part: &str) -> String {
     format!("blk.{layer}.{part}")
@@ -106,74 +104,6 @@ struct Part {
     /// Extents, fastest first.
     dims: Vec<usize>,
     required: bool,
-}
-
-/// The keys of one architecture.
-struct Keys<'a> {
-    gguf: &'a Gguf,
-    prefix: &'static str,
-}
-
-impl Keys<'_> {
-    fn key(&self, name: &str) -> String {
-        format!("{}.{name}", self.prefix)
-    }
-
-    fn int(&self, name: &str, max: u32) -> Result<Option<usize>, GgufError> {
-        let found = self.gguf.int(&self.key(name), 1, max)?;
-        Ok(found.map(|n| n as usize))
-    }
-
-    fn count(&self, name: &str, max: u32) -> Result<usize, GgufError> {
-        self.gguf
-            .require_int(&self.key(name), 1, max)
-            .map(|n| n as usize)
-    }
-
-    /// A float; 0 is as if it weren't there.
-    fn float(&self, name: &str) -> Result<Option<f64>, GgufError> {
-        Ok(self.gguf.float(&self.key(name))?.filter(|x| *x != 0.0))
-    }
-
-    /// A float above 0 that has this value where it isn't there.
-    fn positive(&self, name: &str, default: f64) -> Result<f64, GgufError> {
-        match self.float(name)? {
-            None => Ok(default),
-            // As f32 it must be a normal number too.
-            Some(x) if (1e-30..=1e30).contains(&x) => Ok(x),
-            Some(x) => Err(GgufError::OutOfRange {
-                key: self.key(name),
-                value: x.to_string(),
-                allowed: "1e-30 to 1e30".into(),
-            }),
-        }
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&str>, GgufError> {
-        self.gguf.text(&self.key(name))
-    }
-
-    fn flag(&self, name: &str) -> Result<Option<bool>, GgufError> {
-        self.gguf.bool(&self.key(name))
-    }
-
-    /// Refuses a file in which this number says that something is computed which the engine doesn't.
-    fn without(&self, name: &str, neutral: &[f64], what: &str) -> Result<(), GgufError> {
-        let value = match self.gguf.get(&self.key(name)) {
-            None => return Ok(()),
-            Some(Value::Int(n)) => *n as f64,
-            Some(Value::Float(x)) => *x,
-            Some(Value::Bool(b)) => f64::from(u8::from(*b)),
-            Some(_) => f64::NAN,
-        };
-        match neutral.contains(&value) {
-            true => Ok(()),
-            false => Err(unsupported(format!(
-                "{what} (`{}`) is not supported",
-                self.key(name)
-            ))),
-        }
-    }
 }
 
 impl Layout {
@@ -206,7 +136,7 @@ impl Layout {
         keys.without("expert_weights_scale", &[0.0, 1.0], "a scale of experts")?;
         keys.without("expert_gating_func", &[0.0, 1.0, 3.0], "this gating")?;
         keys.without("leading_dense_block_count", &[0.0], "a mixed stack")?;
-        let rope = rope::read(&keys, &shape, architecture)?;
+        let rope = rope::read(&keys, shape.head_dim, architecture)?;
         let layout = Self {
             window_rope: rope::in_windows(&keys, &rope, architecture)?,
             rope,

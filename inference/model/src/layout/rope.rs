@@ -2,7 +2,7 @@
 //! them over a context longer than the model was first made for.
 
 use super::architecture::Architecture;
-use super::{Keys, Shape, unsupported};
+use super::keys::{Keys, unsupported};
 use crate::gguf::{GgufError, Value};
 
 /// Which values of a head are rotated together.
@@ -49,14 +49,13 @@ const LONG: &str = "rope_factors_long.weight";
 const SHORT: &str = "rope_factors_short.weight";
 
 /// The rotary embedding of layers that see all positions.
-pub(super) fn read(keys: &Keys, shape: &Shape, of: Architecture) -> Result<Rope, GgufError> {
+pub(super) fn read(keys: &Keys, head_dim: usize, of: Architecture) -> Result<Rope, GgufError> {
     let rotated = keys
         .int("rope.dimension_count", 1 << 12)?
-        .unwrap_or(shape.head_dim);
-    if rotated > shape.head_dim || !rotated.is_multiple_of(2) {
+        .unwrap_or(head_dim);
+    if rotated > head_dim || !rotated.is_multiple_of(2) {
         return Err(unsupported(format!(
-            "rotating {rotated} of {} values is not possible",
-            shape.head_dim
+            "rotating {rotated} of {head_dim} values is not possible"
         )));
     }
     let context = f64::from(
