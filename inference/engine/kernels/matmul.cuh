@@ -45,43 +45,47 @@ DEVICE void integers(const Planes &w, long long block, const int y[4], int g, in
     }
 }
 
-enum { NARROW = 16, DEEP = 32 };
+// Most rows of the kernel for few; most blocks of K between two barriers, and results of blocks that are kept there.
+enum { NARROW = 16, DEEP = 64, KEPT = 1024 };
 
 // Up to 16 rows, a group a block of eight warps: the warps share the blocks of K, and one thread a result adds what they found.
 template <class F>
 DEVICE void narrow(const Matmul &a) {
-    SHARED int found[DEEP * NARROW * 8];
+    SHARED Terms found[KEPT];
     int warp = thread_index() / 32, lane = thread_index() % 32, g = lane / 4, t = lane % 4;
-    int row = thread_index() / 8, o = thread_index() % 8;
-    bool adds = row < a.rows && row < NARROW;
+    int results = 8 * a.rows;
+    int deep = KEPT / results < DEEP ? KEPT / results : DEEP;
+    bool adds = thread_index() < results;
     float sum = 0.0f;
-    for (int first = 0; first < a.blocks; first += DEEP) {
-        int count = a.blocks - first < DEEP ? a.blocks - first : DEEP;
+    for (int first = 0; first < a.blocks; first += deep) {
+        int count = a.blocks - first < deep ? a.blocks - first : deep;
+#ifdef __CUDACC_RTC__
+#pragma unroll 2
+#endif
         for (int i = warp; i < count; i += 8) {
             int y[4], c[4];
+            long long block = (long long)block_x() * a.blocks + first + i;
             rows_of(a, 0, first + i, g, t, y);
-            integers<F>(a.w, (long long)block_x() * a.blocks + first + i, y, g, t, c);
-            int *out = found + i * NARROW * 8 + g * 8 + 2 * t;
-            out[0] = c[0];
-            out[1] = c[1];
-            out[64] = c[2];
-            out[65] = c[3];
+            integers<F>(a.w, block, y, g, t, c);
+            for (int k = 0; k < 4; k++) {
+                int row = g + 8 * (k / 2), o = 2 * t + k % 2;
+                if (row < a.rows) {
+                    long long at = (long long)row * a.blocks + first + i;
+                    found[i * results + 8 * row + o] = terms<F>(a.w, block, o, a.y, at, c[k]);
+                }
+            }
         }
         sync();
         if (adds) {
-#ifdef __CUDACC_RTC__
-#pragma unroll 4
-#endif
             for (int i = 0; i < count; i++) {
-                long long block = (long long)block_x() * a.blocks + first + i;
-                sum = step<F>(a.w, block, o, a.y, (long long)row * a.blocks + first + i, found[i * NARROW * 8 + thread_index()], sum);
+                sum = step<F>(found[i * results + thread_index()], sum);
             }
         }
         sync();
     }
-    int output = 8 * block_x() + o;
+    int output = 8 * block_x() + thread_index() % 8;
     if (adds && output < a.outputs) {
-        a.out[(long long)row * a.outputs + output] = sum;
+        a.out[(long long)(thread_index() / 8) * a.outputs + output] = sum;
     }
 }
 
@@ -116,7 +120,8 @@ DEVICE void wide(const Matmul &a) {
                 for (int k = 0; k < 4; k++) {
                     int row = first_row + 16 * i + g + 8 * (k / 2);
                     row = row < a.rows ? row : a.rows - 1;
-                    sums[i][j][k] = step<F>(a.w, at, 2 * t + k % 2, a.y, (long long)row * a.blocks + block, c[k], sums[i][j][k]);
+                    Terms own = terms<F>(a.w, at, 2 * t + k % 2, a.y, (long long)row * a.blocks + block, c[k]);
+                    sums[i][j][k] = step<F>(own, sums[i][j][k]);
                 }
             }
         }

@@ -144,16 +144,31 @@ struct Rounded {
     const short *sums;
 };
 
-// One block's part of a dot product, added to what the blocks before gave.
+// One block's part of a dot product: two products, of which formats without minimums have the first.
+struct Terms {
+    float scale, integer, min, rest;
+};
+
 template <class F>
-DEVICE float step(const Planes &w, long long block, int o, const Rounded &y, long long at, int integer, float sum) {
+DEVICE Terms terms(const Planes &w, long long block, int o, const Rounded &y, long long at, int integer) {
     float scale, min;
     scales_of<F>(w, block, o, scale, min);
-    sum = fma_(mul(scale, y.d[at]), from_int(integer), sum);
+    Terms out = {mul(scale, y.d[at]), from_int(integer), 0.0f, 0.0f};
     if (F::SCALES == NIBBLES) {
         const unsigned char *factors = w.factors + block * F::FACTOR_BYTES + 2 * o;
         int minimums = (factors[0] >> 4) * y.sums[2 * at] + (factors[1] >> 4) * y.sums[2 * at + 1];
-        return fma_(mul(min, y.d[at]), from_int(minimums), sum);
+        out.min = mul(min, y.d[at]);
+        out.rest = from_int(minimums);
+    } else if (F::MIN) {
+        out.min = min;
+        out.rest = y.ds[at];
     }
-    return F::MIN ? fma_(min, y.ds[at], sum) : sum;
+    return out;
+}
+
+// A block's part, added to what the blocks before gave.
+template <class F>
+DEVICE float step(const Terms &terms, float sum) {
+    sum = fma_(terms.scale, terms.integer, sum);
+    return F::MIN ? fma_(terms.min, terms.rest, sum) : sum;
 }
