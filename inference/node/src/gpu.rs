@@ -59,7 +59,10 @@ impl Gpus {
                         memory_total_bytes: memory.as_ref().map(|memory| memory.total),
                         utilisation_percent: device.utilization_rates().ok().map(|rates| rates.gpu),
                         temperature_celsius: device.temperature(TemperatureSensor::Gpu).ok(),
-                        power_watts: device.power_usage().ok().map(|milliwatts| milliwatts / 1_000),
+                        power_watts: device
+                            .power_usage()
+                            .ok()
+                            .map(|milliwatts| milliwatts / 1_000),
                         processes: device.running_compute_processes_count().ok(),
                     }
                 })

@@ -48,7 +48,14 @@ impl Side {
     pub fn ours(model: &Path, threads: usize, device: &Choice) -> anyhow::Result<Self> {
         let mut command = std::process::Command::new(std::env::current_exe()?);
         let (threads, device) = (threads.to_string(), device.to_string());
-        command.args(["--side", "--threads", &threads, "--device", &device, "--model"]);
+        command.args([
+            "--side",
+            "--threads",
+            &threads,
+            "--device",
+            &device,
+            "--model",
+        ]);
         command.arg(model);
         Self::start(command, "default settings but 16 sequences".into())
     }
