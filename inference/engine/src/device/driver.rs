@@ -77,10 +77,6 @@ impl Buffer {
         self.address
     }
 
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Copies values to it, from a byte on.
     pub fn put<T: NoUninit>(&self, at: usize, values: &[T]) -> Result<(), DeviceError> {
         let bytes: &[u8] = bytemuck::cast_slice(values);
