@@ -209,7 +209,7 @@ fn a_model_too_big_for_a_gpu_is_refused_with_its_numbers() {
         "m",
         &RandomModel::new(TensorFormat::Q8_0, 1),
     );
-    let small = [Emulated::new(8 << 20, u64::MAX)];
+    let small = [Emulated::failing(8 << 20, u64::MAX)];
     let Err(refused) = Gpu::new(model(&path), &small, ROWS, sizes(&path)) else {
         panic!("it does not fit");
     };
@@ -260,7 +260,7 @@ async fn a_gpu_that_is_lost_in_the_middle_shows_in_no_answer() {
     // It fails while prompts are read, and while tokens are made.
     for launches in [0, 30, 700] {
         let failing = |model: Model, _: &EngineConfig, sizes: Sizes| {
-            let driver = [Emulated::new(4 << 30, launches)];
+            let driver = [Emulated::failing(4 << 30, launches)];
             match Gpu::new(model, &driver, 128, sizes) {
                 Ok(gpu) => Ok(Box::new(gpu) as Box<dyn Device>),
                 Err(failed) => Err(NoDevice::Gpu(failed.1)),

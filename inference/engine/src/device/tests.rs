@@ -1,5 +1,6 @@
 //! Kernels against their definitions in plain Rust, bit by bit, at the edges of shapes and numbers.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use half::f16;
@@ -7,13 +8,17 @@ use mythic_model::layout::{Gate, Pairs, Rope};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::calls::{Floats, Matmul, Quantise, RmsNorm, Rotate, Rounded, Store, Values};
+use super::calls::{Attention, Floats, Matmul, Quantise, RmsNorm, Rotate, Rounded, Store, Values};
 use super::driver::{Buffer, Driver};
 use super::error::DeviceError;
+use crate::config::Lab;
 use crate::kernels::activations::{BLOCK, Q8};
+use crate::kernels::attention::{self, SEGMENT, Tile};
 use crate::kernels::formats::{self, Float, Format, dot, dot_floats};
 use crate::kernels::rope::Rotary;
-use crate::kernels::{Encoding, Matrix, gates, math};
+use crate::kernels::{Encoding, InstructionSet, Kernels, Matrix, gates, math};
+use crate::kv::{At, Pool, Shape};
+use crate::pages::{PAGE, PageId, pages_for};
 
 #[path = "../../tests/emulated/mod.rs"]
 mod emulated;
@@ -495,6 +500,176 @@ fn keys_and_values_are_rounded_as_here() {
                 let same = found.to_bits() == want.to_bits() || (found.is_nan() && want.is_nan());
                 assert!(same, "{from:e}: {found}, not {want}");
             }
+        }
+    }
+}
+
+/// Rows at the edges of pages and segments, of a sequence of so many positions.
+const ROWS: [usize; 6] = [0, PAGE, SEGMENT - 1, SEGMENT, 2 * SEGMENT, 2 * SEGMENT + 17];
+const POSITIONS: usize = 2 * SEGMENT + 18;
+const LAYER: usize = 1;
+const SCALE: f32 = 0.37;
+
+/// A shape of attention over two key-value heads, and a sequence that goes through it.
+struct Case {
+    group: usize,
+    window: Option<NonZeroUsize>,
+    shape: Shape,
+    pages: Vec<PageId>,
+    sinks: Option<Vec<f32>>,
+    queries: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+}
+
+impl Case {
+    fn new(
+        bench: &mut Bench,
+        (group, dim): (usize, usize),
+        (window, sinks): (usize, bool),
+    ) -> Self {
+        let shape = Shape {
+            layers: 2,
+            kv_heads: 2,
+            head_dim: dim,
+        };
+        Self {
+            group,
+            window: NonZeroUsize::new(window),
+            shape,
+            pages: (0..pages_for(POSITIONS) as u32).rev().map(PageId).collect(),
+            sinks: sinks.then(|| bench.numbers(2 * group)),
+            queries: bench.numbers(ROWS.len() * 2 * group * dim),
+            k: bench.numbers(POSITIONS * 2 * dim),
+            v: bench.numbers(POSITIONS * 2 * dim),
+        }
+    }
+
+    fn here(&self) -> Vec<f32> {
+        let mut pool = Pool::new(self.shape, self.pages.len() as u32, Lab::default()).unwrap();
+        let width = 2 * self.shape.head_dim;
+        let (mut k, mut v) = (self.k.clone(), self.v.clone());
+        let each = k.chunks_exact_mut(width).zip(v.chunks_exact_mut(width));
+        for (position, (k, v)) in each.enumerate() {
+            let at = At {
+                layer: LAYER,
+                page: self.pages[position / PAGE],
+                place: position % PAGE,
+            };
+            pool.write(at, k, v);
+        }
+        let kernels = Kernels::new(1, InstructionSet::Portable).unwrap();
+        let tile = |(row, position): (usize, &usize)| Tile {
+            row,
+            rows: 1,
+            position: *position,
+            pages: 0..self.pages.len(),
+        };
+        let tiles: Vec<Tile> = ROWS.iter().enumerate().map(tile).collect();
+        let mut out = vec![0.0; self.queries.len()];
+        attention::Attention {
+            pool: &pool,
+            layer: LAYER,
+            heads: 2 * self.group,
+            scale: SCALE,
+            window: self.window,
+            sinks: self.sinks.as_deref(),
+            pages: &self.pages,
+            queries: &self.queries,
+            vectors: kernels.vectors(),
+        }
+        .run(&kernels, &tiles, &mut Vec::new(), &mut out);
+        out
+    }
+
+    fn there(&self, bench: &Bench) -> Vec<f32> {
+        let (group, dim) = (self.group, self.shape.head_dim);
+        let (heads, segments) = (2 * group, 3);
+        let page_size = 2 * 2 * 2 * PAGE * dim;
+        let memory = bench.room(2 * page_size * self.pages.len());
+        let ids: Vec<u32> = self.pages.iter().map(|page| page.0).collect();
+        let all: Vec<i32> = (0..POSITIONS as i32).collect();
+        let (ids, all, none) = (
+            bench.put(&ids),
+            bench.put(&all),
+            bench.put(&[0i32; POSITIONS]),
+        );
+        let (k, v) = (bench.put(&self.k), bench.put(&self.v));
+        let store = Store {
+            pool: memory.address(),
+            k: k.address(),
+            v: v.address(),
+            positions: all.address(),
+            pages_at: none.address(),
+            pages: ids.address(),
+            page_size: page_size as i64,
+            len: self.k.len() as i64,
+            layer: LAYER as i32,
+            all_heads: 2,
+            first_head: 0,
+            kv_heads: 2,
+            dim: dim as i32,
+            rest: 0,
+        };
+        bench.run(
+            "store",
+            [self.k.len().div_ceil(256) as u32, 1, 1],
+            256,
+            store,
+        );
+        let scored = ROWS.len() * heads * segments;
+        let at = bench.put(&ROWS.map(|position| position as i32));
+        let queries = bench.put(&self.queries);
+        let sinks = self.sinks.as_ref().map(|sinks| bench.put(sinks));
+        let [largest, sums] = [0, 1].map(|_| bench.room(4 * scored));
+        let (scores, values) = (
+            bench.room(4 * scored * SEGMENT),
+            bench.room(4 * scored * dim),
+        );
+        let out = bench.room(4 * self.queries.len());
+        let argument = Attention {
+            pool: memory.address(),
+            queries: queries.address(),
+            sinks: sinks.as_ref().map_or(0, Buffer::address),
+            out: out.address(),
+            positions: at.address(),
+            pages_at: none.address(),
+            pages: ids.address(),
+            largest: largest.address(),
+            sums: sums.address(),
+            scores: scores.address(),
+            values: values.address(),
+            page_size: page_size as i64,
+            layer: LAYER as i32,
+            heads: heads as i32,
+            kv_heads: 2,
+            first_head: 0,
+            group: group as i32,
+            dim: dim as i32,
+            window: self.window.map_or(0, NonZeroUsize::get) as i32,
+            segments: segments as i32,
+            first_row: 0,
+            scale: SCALE,
+        };
+        let grid = [segments as u32, 2, ROWS.len() as u32];
+        bench.run("scores", grid, SEGMENT as u32, argument);
+        bench.run("weigh", grid, SEGMENT as u32, argument);
+        bench.run("join", [heads as u32, ROWS.len() as u32, 1], 128, argument);
+        bench.floats(&out, self.queries.len())
+    }
+}
+
+#[test]
+fn attention_has_the_same_bits_at_the_edges_of_pages_segments_and_windows() {
+    let mut bench = Bench::new(81);
+    for shape in [(1, 6), (3, 64), (9, 128), (2, 512)] {
+        for reach in [(0, false), (1, true), (PAGE, false), (SEGMENT + 1, true)] {
+            let case = Case::new(&mut bench, shape, reach);
+            assert_same(
+                &case.there(&bench),
+                &case.here(),
+                &format!("{shape:?}, {reach:?}"),
+            );
         }
     }
 }

@@ -70,7 +70,7 @@ pub struct Emulated {
 
 impl Emulated {
     /// With so much memory, which fails after so many launches.
-    pub fn new(bytes: u64, launches: u64) -> Arc<dyn Driver> {
+    pub fn failing(bytes: u64, launches: u64) -> Arc<dyn Driver> {
         Arc::new(Self {
             memory: Mutex::default(),
             bytes,
@@ -80,7 +80,7 @@ impl Emulated {
 
     /// One that does not fail.
     pub fn sound() -> Arc<dyn Driver> {
-        Self::new(4 << 30, u64::MAX)
+        Self::failing(4 << 30, u64::MAX)
     }
 
     fn fail(&self, error: impl Into<String>) -> DeviceError {
