@@ -5,7 +5,7 @@
 # make lint   formatting, clippy and unused dependencies, warnings refused
 # make soak   ten minutes of load and faults on a whole network
 # make pair   ten minutes of load and kills on two machines' worth: two chains, two gateways, Kafka, a bad line between them
-# make sim    the indexer in simulated networks, a provider in schedules of kills  (SEEDS=10000, PROFILE=wild; SEED=7 PROFILE=wild plays one)
+# make sim    the indexer in 200 simulated networks, a provider in 1,000 schedules of kills  (SEEDS=10000, PROFILE=wild; SEED=7 PROFILE=wild plays one)
 # make bench  every bench-* below but bench-plugin
 # make agave  the whole network on Agave's own validator, whose first build takes half an hour and more (VAULTS=2000 accounts to start from), then a start from 200,000
 # make agave-soak    the same under load for an hour          (MINUTES=10)
@@ -90,7 +90,7 @@ pair: build
 
 sim:
 	@scripts/setup.sh run
-	cargo run -q --locked -p mythic-sim -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+	cargo run -q --locked -p mythic-sim -- $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS))) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 bench: bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units
 

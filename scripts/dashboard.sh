@@ -3,6 +3,7 @@
 #
 #   scripts/dashboard.sh         builds them into api/static, which the gateway's crate embeds; does nothing where that is done
 #   scripts/dashboard.sh test    checks their types, tests their parts, and tries all of them in Chromium
+#   scripts/dashboard.sh network tries them in Chromium on the running network of MYTHIC_GATEWAY_URL and MYTHIC_RPC_URL
 set -euo pipefail
 cd "$(dirname "$0")/.."
 modules=clients/node_modules
@@ -42,23 +43,35 @@ build() {
   echo "$wanted" >api/static/.built
 }
 
+# The pages, and what their tests need.
+prepare() {
+  # The same packages, and the same marks of them, as the tests of the other clients have (tests/src/clients.rs).
+  if ! cmp -s clients/package-lock.json "$modules/.mythic-lock"; then
+    install
+    cp clients/package-lock.json "$modules/.mythic-lock"
+    touch "$modules/.mythic-ready"
+  fi
+  build
+  # The programs' client, of which tests make accounts and transactions.
+  (cd clients && npm run --silent prepare:tests)
+}
+
 case "${1:-}" in
   '') build ;;
   test)
-    # The same packages, and the same marks of them, as the tests of the other clients have (tests/src/clients.rs).
-    if ! cmp -s clients/package-lock.json "$modules/.mythic-lock"; then
-      install
-      cp clients/package-lock.json "$modules/.mythic-lock"
-      touch "$modules/.mythic-ready"
-    fi
-    build
+    prepare
     cd clients/dashboard
     "$node" ../node_modules/typescript/bin/tsc
     "$node" ../node_modules/vitest/vitest.mjs run
     "$node" --test tests/browser/pages.mjs
     ;;
+  network)
+    prepare
+    cd clients/dashboard
+    "$node" --test tests/browser/network.mjs
+    ;;
   *)
-    sed -n '2,6s/^# \{0,1\}//p' "$0"
+    sed -n '2,7s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

@@ -116,6 +116,7 @@ pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenAp
         .routes(routes!(market::provider))
         .routes(routes!(market::classes))
         .routes(routes!(market::requests))
+        .routes(routes!(market::request))
         .routes(routes!(leases::list))
         .routes(routes!(leases::show))
         .routes(routes!(leases::epochs))

@@ -32,6 +32,7 @@ impl Machine {
             machine.has(compiler, "exit 0");
         }
         machine.has("python3", "exit 0");
+        machine.has("npm", "exit 0");
         machine.has("initdb", "echo 'initdb (PostgreSQL) 15.1'");
         machine
     }

@@ -55,7 +55,7 @@ pub use seams::Seams;
 use container::{
     config::RuntimeKind,
     disk::Disks,
-    docker::{Docker, DockerParts},
+    docker::{self, Docker, DockerParts},
     fleet::Containers,
     image::Images,
     needs,
@@ -257,6 +257,10 @@ async fn docker(config: &ProviderConfig) -> Result<Docker> {
         disks: disks(config)?,
         nets: nets(config),
         repositories: own.repositories.clone(),
+        fetched: made(&config.containers_dir())?.join("fetched.json"),
+        image_mib: own.image_mib,
+        images_mib: own.images_mib,
+        kept: docker::KEPT,
     };
     Docker::open(parts).await
 }

@@ -34,6 +34,7 @@ pub async fn answers(network: &Network, described: &Value) -> Result<Vec<Answere
         Ok(id.unwrap_or(validator).to_owned())
     };
     let (provider, lease) = (first("/v1/providers").await?, first("/v1/leases").await?);
+    let request = first("/v1/requests").await?;
     let mut found = Vec::new();
     for (route, item) in described["paths"].as_object().context("paths")? {
         if !item["get"]["responses"]["200"]["content"]["application/json"].is_object() {
@@ -43,6 +44,7 @@ pub async fn answers(network: &Network, described: &Value) -> Result<Vec<Answere
             "/v1/models/{id}" | "/v1/models/{id}/prices" => &model,
             "/v1/validators/{id}" | "/v1/cases/{id}" => validator,
             "/v1/providers/{id}" => &provider,
+            "/v1/requests/{id}" => &request,
             route if route.starts_with("/v1/leases/{id}") => &lease,
             _ => &job,
         };

@@ -64,6 +64,7 @@ async fn answers_have_the_types_that_a_generated_client_expects() -> Result<()> 
         ("/v1/market", 200),
         ("/v1/classes", 200),
         ("/v1/requests", 200),
+        ("/v1/requests/{id}", 200),
         ("/v1/providers/{id}", 200),
         ("/v1/leases/{id}", 200),
         ("/v1/leases/{id}/epochs", 200),

@@ -7,30 +7,42 @@ use mythic_e2e::{
 };
 use std::process::Command;
 
+const NETWORK: &str = "sdk/tests/network.test.ts";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clients_pass_their_own_tests() -> Result<()> {
     tokio::task::spawn_blocking(|| {
         let clients = workspace()?;
-        run(Command::new("npm")
-            .args(["run", "test:prepared"])
-            .current_dir(clients))?;
+        for script in ["test:prepared", "test:node20"] {
+            run(Command::new("npm")
+                .args(["run", script])
+                .current_dir(&clients))?;
+        }
         Ok(())
     })
     .await?
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sdk_does_what_it_says_on_a_real_network() -> Result<()> {
+async fn the_sdk_and_the_pages_do_what_they_say_on_a_real_network() -> Result<()> {
     let network = Network::start(&["--validators", "2", "--slot-ms", "100"]).await?;
     network.finalized(&network.text("own_job")).await?;
     let (gateway, rpc) = (network.text("gateway_url"), network.text("rpc_url"));
     tokio::task::spawn_blocking(move || {
         let clients = workspace()?;
-        run(Command::new("npm")
-            .args(["run", "test:network"])
-            .env("MYTHIC_GATEWAY_URL", gateway)
-            .env("MYTHIC_RPC_URL", rpc)
-            .current_dir(clients))?;
+        // On the Node.js of the packages, then on the oldest that is promised; then the pages that are made of the SDK.
+        for script in [
+            &["test:network"][..],
+            &["test:node20", "--", NETWORK],
+            &["test:network:pages"],
+        ] {
+            run(Command::new("npm")
+                .arg("run")
+                .args(script)
+                .env("MYTHIC_GATEWAY_URL", &gateway)
+                .env("MYTHIC_RPC_URL", &rpc)
+                .current_dir(&clients))?;
+        }
         Ok(())
     })
     .await?

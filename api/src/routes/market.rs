@@ -139,8 +139,39 @@ pub async fn requests(
     };
     let mut rows = index::requests(&app.pool, commitment, &wanted, limit + 1).await?;
     for row in &mut rows {
-        row.model_address = row.model.clone();
-        row.model = named(&app, row.model.take());
+        complete(&app, row);
     }
     Ok(Json(Page::new(rows, limit)))
+}
+
+/// Adds what the index does not say: the model's name here.
+fn complete(app: &App, row: &mut RequestRow) {
+    row.model_address = row.model.clone();
+    row.model = named(app, row.model.take());
+}
+
+/// Query of a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestQuery {
+    commitment: Option<String>,
+}
+
+/// One request of capacity.
+#[utoipa::path(get, path = "/v1/requests/{id}", operation_id = "show_lease_request", tag = "market",
+    params(("id" = String, Path), ("commitment" = Option<String>, Query, description = "processed (default), confirmed or finalized")),
+    responses((status = 200, description = "The request", body = RequestRow), (status = 404, description = "request_not_found", body = ErrorBody)))]
+pub async fn request(
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam,
+    Query(query): Query<RequestQuery>,
+) -> ApiResult<Json<RequestRow>> {
+    let key = lists::address("id", Some(&id))?.unwrap_or_default();
+    let commitment = lists::commitment(query.commitment.as_deref())?;
+    let found = index::request(&app.pool, commitment, &key).await?;
+    let mut row = found.ok_or_else(|| {
+        ApiError::not_found("request_not_found", format!("no request {id} is indexed"))
+    })?;
+    complete(&app, &mut row);
+    Ok(Json(row))
 }

@@ -28,10 +28,11 @@ pub const PLAIN: [&str; 11] = [
     "/status",
 ];
 /// Pages of an account. `disputes` is the older name of cases.
-pub const OF_ACCOUNTS: [&str; 5] = [
+pub const OF_ACCOUNTS: [&str; 6] = [
     "/cases/{id}",
     "/validators/{id}",
     "/leases/{id}",
+    "/requests/{id}",
     "/providers/{id}",
     "/disputes/{id}",
 ];

@@ -327,6 +327,7 @@ async fn openapi_lists_every_route() {
         "/v1/providers/{id}",
         "/v1/classes",
         "/v1/requests",
+        "/v1/requests/{id}",
         "/v1/leases",
         "/v1/leases/{id}",
         "/v1/leases/{id}/epochs",
@@ -402,6 +403,7 @@ async fn every_page_has_an_address_and_a_strict_policy() {
         "disputes",
         "validators",
         "leases",
+        "requests",
         "providers",
     ]
     .map(|kind| format!("/{kind}/{account}"));
@@ -453,6 +455,7 @@ async fn an_address_without_a_page_is_a_page_that_says_so() {
         "/validators/x",
         "/cases/x",
         "/leases/x",
+        "/requests/x",
         "/providers/x",
     ] {
         let response = send(visit(path)).await;

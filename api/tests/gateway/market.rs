@@ -429,6 +429,10 @@ fn providers_classes_and_requests_are_shown_and_filtered() {
             }
             let accepted = world.get("/v1/requests?status=accepted").await;
             assert_eq!(accepted["data"][0]["lease"], json!(id(LEASE)));
+            let path = format!("/v1/requests/{}", id(LEASE + 20));
+            assert_eq!(world.get(&path).await, accepted["data"][0]);
+            let missing = world.get(&format!("/v1/requests/{}", id(LEASE))).await;
+            assert_eq!(missing["error"]["code"], "request_not_found");
         })
         .await;
     });

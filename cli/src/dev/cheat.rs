@@ -37,8 +37,8 @@ const HONEST: &str = "honest";
     after_help = "The validator finishes its jobs and starts again with the setting. The others check what it answers from then on, \
                   and it loses half of its stake for the first false answer. Where friends take part (planted-fault, late-friend, bait, \
                   rented-jury, shield, self-slash) an answer is bought, their part is played to the end, and what it came to is printed. The \
-                  provider (--provider) starts again with wrong-proof, no-proof or no-answer, and goes on with its leases: `mythic \
-                  lease probe`, `watch`, `dispute` and `close` are the tenants' side."
+                  provider (--provider) starts again with one of its own ways, and goes on with its leases: `mythic lease probe`, `watch`, \
+                  `dispute` and `close` are the tenants' side."
 )]
 pub struct Cheat {
     /// Number of the validator, from 1

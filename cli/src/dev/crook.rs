@@ -2,14 +2,18 @@
 //! directory; `mythic dev` begins without one.
 
 use anyhow::{Context, Result, ensure};
-use mythic_interface::market::probe::{WholeProof, WholeRound};
+use mythic_interface::market::probe::{Place, WholeProof, WholeRound, round_seed};
 use mythic_lab::cheat::permit;
-use mythic_provider::{ProviderConfig, Seams, proof::Shape};
+use mythic_provider::{ProviderConfig, Seams, proof::Shape, seams::Prover};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
+
+/// How late a proof is that is late: networks with slots of up to a second take none as old.
+const LATE: Duration = Duration::from_secs(40);
 
 /// A way in which a provider cheats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +24,24 @@ pub enum Crook {
     NoProof,
     /// Proves, and answers no tenant.
     NoAnswer,
+    /// Computes all rounds but the last.
+    SkippedRound,
+    /// Makes up a root in the middle, so that another machine can begin there.
+    MadeUpRoot,
+    /// Proves when it is too late.
+    Late,
 }
 
 impl Crook {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::WrongProof, Self::NoProof, Self::NoAnswer];
+    pub const ALL: [Self; 6] = [
+        Self::WrongProof,
+        Self::NoProof,
+        Self::NoAnswer,
+        Self::SkippedRound,
+        Self::MadeUpRoot,
+        Self::Late,
+    ];
 
     /// As `--how` takes it.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +49,9 @@ impl Crook {
             Self::WrongProof => "wrong-proof",
             Self::NoProof => "no-proof",
             Self::NoAnswer => "no-answer",
+            Self::SkippedRound => "skipped-round",
+            Self::MadeUpRoot => "made-up-root",
+            Self::Late => "late",
         }
     }
 
@@ -48,6 +68,13 @@ impl Crook {
             }
             Self::NoProof => "serves its tenants and proves no epoch",
             Self::NoAnswer => "proves every epoch and answers none of its tenants (503)",
+            Self::SkippedRound => "computes all rounds of a proof but the last, which it makes up",
+            Self::MadeUpRoot => {
+                "makes up a root in the middle of a proof: two machines could compute the halves at once"
+            }
+            Self::Late => {
+                "begins its proofs when it is too late for them, and answers nobody meanwhile"
+            }
         }
     }
 
@@ -57,7 +84,10 @@ impl Crook {
             Self::WrongProof => {
                 "`mythic lease dispute LEASE` convicts it: half of the stake behind the lease"
             }
-            Self::NoProof => {
+            Self::SkippedRound | Self::MadeUpRoot => {
+                "as soon as one of the sixteen elements that are drawn is of the made-up round, `mythic lease dispute LEASE` convicts it"
+            }
+            Self::NoProof | Self::Late => {
                 "it is paid nothing, and after some epochs `mythic lease close LEASE` costs it the price of its notice"
             }
             Self::NoAnswer => {
@@ -66,12 +96,48 @@ impl Crook {
         }
     }
 
-    /// Products that nobody computed, the same ones again whenever they are asked for.
+    /// A round that nobody computed, the same one again whenever it is asked for.
+    fn made_up_round(n: u32) -> WholeRound {
+        WholeRound::of(n, vec![1; n as usize * n as usize])
+    }
+
+    /// Products that nobody computed.
     fn made_up(shape: &Shape) -> WholeProof {
         let (units, rounds, n) = shape.size;
-        let elements = n as usize * n as usize;
-        let round = WholeRound::of(n, vec![1; elements]);
+        let round = Self::made_up_round(n);
         WholeProof::of(rounds, vec![round; usize::from(units) * rounds as usize])
+    }
+
+    /// A proof of which this round of each unit was not computed; what is behind it is chained to the root that it has.
+    fn without(shape: &Shape, skipped: u32) -> WholeProof {
+        let (units, rounds, n) = shape.size;
+        let mut all = Vec::new();
+        for unit in 0..units {
+            let mut link = shape.hash;
+            for round in 0..rounds {
+                let place = Place {
+                    lease: shape.lease.as_array(),
+                    unit,
+                    epoch: shape.epoch,
+                    round,
+                };
+                let whole = match round == skipped {
+                    true => Self::made_up_round(n),
+                    false => WholeRound::new(n, &round_seed(&place, &link)),
+                };
+                link = whole.root();
+                all.push(whole);
+            }
+        }
+        WholeProof::of(rounds, all)
+    }
+
+    /// Makes right proofs, later.
+    fn delayed(by: Duration) -> Arc<Prover> {
+        Arc::new(move |shape: &Shape| {
+            std::thread::sleep(by);
+            Some(shape.compute())
+        })
     }
 
     /// The parts of a provider that it replaces.
@@ -89,6 +155,24 @@ impl Crook {
             },
             Self::NoAnswer => Seams {
                 answers: false,
+                ..honest
+            },
+            Self::SkippedRound => Seams {
+                prover: Arc::new(|shape: &Shape| {
+                    let (_, rounds, _) = shape.size;
+                    Some(Self::without(shape, rounds.saturating_sub(1)))
+                }),
+                ..honest
+            },
+            Self::MadeUpRoot => Seams {
+                prover: Arc::new(|shape: &Shape| {
+                    let (_, rounds, _) = shape.size;
+                    Some(Self::without(shape, (rounds / 2).saturating_sub(1)))
+                }),
+                ..honest
+            },
+            Self::Late => Seams {
+                prover: Self::delayed(LATE),
                 ..honest
             },
         }
@@ -153,13 +237,15 @@ pub async fn seams(config: &ProviderConfig) -> Result<Seams> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mythic_provider::proof::opening::publish;
     use solana_pubkey::Pubkey;
+    use std::time::Instant;
 
     const SHAPE: Shape = Shape {
         lease: Pubkey::new_from_array([7; 32]),
         epoch: 3,
         hash: [9; 32],
-        size: (2, 2, 16),
+        size: (2, 2, 32),
     };
 
     #[tokio::test]
@@ -177,6 +263,32 @@ mod tests {
         assert!(answers && !opens && wrong.is_some() && wrong != Some(right));
         // What it publishes later is of the same proof.
         assert_eq!(of(Crook::WrongProof).await.0, wrong);
+    }
+
+    #[tokio::test]
+    async fn of_a_proof_that_lacks_a_round_what_is_drawn_of_that_round_is_false_and_nothing_else() {
+        let right = SHAPE.compute();
+        for (way, skipped) in [(Crook::SkippedRound, 1), (Crook::MadeUpRoot, 0)] {
+            let made = way.seams().made(SHAPE).await.unwrap().unwrap();
+            let draw = [3; 32];
+            let published = publish(&SHAPE, &made, (90, draw));
+            let found = published.findings(&SHAPE, &made.root(), &draw).unwrap();
+            let of_it = published.elements.iter();
+            let of_it = of_it.filter(|element| element.round == skipped).count();
+            assert!((1..16).contains(&of_it) && found.len() == of_it, "{way}");
+            // What comes before it is right, and what comes behind hangs on the root that it has.
+            assert_eq!(made.all[0].root() == right.all[0].root(), skipped == 1);
+            assert!(way.seams().answers && way.seams().opens, "{way}");
+        }
+    }
+
+    #[test]
+    fn a_late_proof_is_right_and_late() {
+        let (by, began) = (Duration::from_millis(50), Instant::now());
+        let made = Crook::delayed(by)(&SHAPE).unwrap();
+        assert!(began.elapsed() >= by && made.root() == SHAPE.compute().root());
+        let seams = Crook::Late.seams();
+        assert!(seams.answers && seams.opens);
     }
 
     #[tokio::test]

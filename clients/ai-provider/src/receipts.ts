@@ -4,13 +4,13 @@ import type { MetadataExtractor } from "@ai-sdk/openai-compatible";
 
 /** `providerMetadata.mythic` of an answer. */
 export type MythicMetadata = {
-  /** Address of the job; `receipts.verify(job)` of `@mythic/ai-sdk` checks it. */
+  /** Address of the job; `receipts.verify` of `@mythic/ai-sdk` checks it. */
   job: string | null;
   /** Authority of the validator that answered. */
   validator: string | null;
   /** Lamports, in decimal digits: metadata is JSON. */
   costLamports: string | null;
-  /** Where the receipt is. */
+  /** Where the receipt is: a URL, which `receipts.verify` takes too. */
   receipt: string | null;
   /** The chain did not show the result in time: nobody vouches for the answer yet. */
   unconfirmed: boolean;

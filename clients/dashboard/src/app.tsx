@@ -13,6 +13,7 @@ import { LeaseList, Market, RequestList } from "./pages/market";
 import { Missing } from "./pages/missing";
 import { ModelPage, Models } from "./pages/models";
 import { ProviderPage } from "./pages/provider";
+import { RequestPage } from "./pages/request";
 import { Status } from "./pages/status";
 import { ValidatorPage } from "./pages/validator";
 import { Validators } from "./pages/validators";
@@ -25,7 +26,7 @@ const LINKS: [address: string, name: string, pages: Route["page"][]][] = [
   ["/cases", "Cases", ["cases", "case"]],
   ["/validators", "Validators", ["validators", "validator"]],
   ["/models", "Models", ["models", "model"]],
-  ["/market", "Market", ["market", "leases", "lease", "requests", "provider"]],
+  ["/market", "Market", ["market", "leases", "lease", "requests", "request", "provider"]],
   ["/economics", "Economics", ["economics"]],
   ["/status", "Status", ["status"]],
 ];
@@ -57,6 +58,7 @@ function Page({ shown, search }: { shown: Route; search: string }): JSX.Element 
     case "leases": return <LeaseList search={search} />;
     case "lease": return <LeasePage id={shown.id} />;
     case "requests": return <RequestList search={search} />;
+    case "request": return <RequestPage id={shown.id} />;
     case "provider": return <ProviderPage id={shown.id} />;
     case "economics": return <Economics />;
     case "status": return <Status />;

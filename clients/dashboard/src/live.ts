@@ -83,16 +83,26 @@ export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T
     const seen = (): void => {
       if (!document.hidden) void refresh();
     };
-    void refresh();
+    // A page that nobody looks at reads nothing and follows nothing: a browser has six connections to a gateway, for all its tabs.
+    let leave: (() => void) | null = null;
+    const attend = (): void => {
+      if (document.hidden) {
+        leave?.();
+        leave = null;
+        return;
+      }
+      leave ??= follow(feed, { changed: seen, connection: (connection) => stand({ connection }) });
+      void refresh();
+    };
+    if (document.hidden) void refresh();
+    attend();
     const timer = setInterval(seen, every * 1000);
-    document.addEventListener("visibilitychange", seen);
-    // A page that nobody looks at reads nothing; it does when somebody comes back.
-    const leave = follow(feed, { changed: seen, connection: (connection) => stand({ connection }) });
+    document.addEventListener("visibilitychange", attend);
     return () => {
       end.abort();
       clearInterval(timer);
-      document.removeEventListener("visibilitychange", seen);
-      leave();
+      document.removeEventListener("visibilitychange", attend);
+      leave?.();
     };
   }, [key, feed, every]);
   return loaded.key === key ? loaded : { data: null, error: null };

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 
 export type Route =
   | { page: "home" | "jobs" | "cases" | "validators" | "models" | "market" | "leases" | "requests" | "economics" | "status" | "missing" }
-  | { page: "job" | "case" | "validator" | "model" | "lease" | "provider"; id: string };
+  | { page: "job" | "case" | "validator" | "model" | "lease" | "request" | "provider"; id: string };
 
 const PLAIN = new Map<string, Route>([
   ["", { page: "home" }],
@@ -20,7 +20,7 @@ const PLAIN = new Map<string, Route>([
   ["status", { page: "status" }],
 ]);
 
-const KINDS = { jobs: "job", cases: "case", disputes: "case", validators: "validator", models: "model", leases: "lease", providers: "provider" } as const;
+const KINDS = { jobs: "job", cases: "case", disputes: "case", validators: "validator", models: "model", leases: "lease", requests: "request", providers: "provider" } as const;
 
 /** 32 bytes in base58. */
 export const isKey = (text: string): boolean => /^[1-9A-HJ-NP-Za-km-z]{32,44}$/.test(text);

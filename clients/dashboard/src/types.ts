@@ -459,11 +459,20 @@ export interface LeaseRequest extends Held {
   price_lamports: Amount;
   seconds: number;
   deposited_lamports: Amount;
+  escrow_lamports: Amount;
+  refunded_lamports: Amount;
+  spec_hash: string;
   spec_source: string;
+  terms_hash: string;
+  epoch_slots: number;
+  epoch_seconds: number;
   lease: string | null;
   requested_slot: number;
   deadline_slot: number;
+  ended_slot: number | null;
+  closed_slot: number | null;
   requested_at: string | null;
+  ended_at: string | null;
 }
 
 export interface Lease extends Held, LeaseMoney {

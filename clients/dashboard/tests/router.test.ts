@@ -11,7 +11,7 @@ describe("every address that a link may lead to has its page", () => {
     ["/market", "market"], ["/providers", "market"], ["/leases", "leases"], ["/requests", "requests"], ["/economics", "economics"], ["/status", "status"],
   ])("%s", (path, page) => expect(route(path)).toEqual({ page }));
   test.each([
-    ["/jobs/", "job"], ["/cases/", "case"], ["/disputes/", "case"], ["/validators/", "validator"], ["/leases/", "lease"], ["/providers/", "provider"], ["/models/", "model"],
+    ["/jobs/", "job"], ["/cases/", "case"], ["/disputes/", "case"], ["/validators/", "validator"], ["/leases/", "lease"], ["/requests/", "request"], ["/providers/", "provider"], ["/models/", "model"],
   ])("%sKEY", (path, page) => expect(route(path + KEY)).toEqual({ page, id: KEY }));
   test("an answer's id is its job's", () => expect(route("/jobs/chatcmpl-" + KEY)).toEqual({ page: "job", id: KEY }));
   test("a model has a name with its identity", () => expect(route("/models/tiny%4001234567")).toEqual({ page: "model", id: "tiny@01234567" }));

@@ -3,6 +3,7 @@ import { steps as ofCase } from "../src/pages/case";
 import { totals } from "../src/pages/economics";
 import { steps as ofJob } from "../src/pages/job";
 import { steps as ofLease } from "../src/pages/lease";
+import { steps as ofRequest } from "../src/pages/request";
 import type { BurnedDay, CaseDetails, Day, JobDetails, LeaseDetails } from "../src/types";
 import { votes } from "../src/ui/lists";
 
@@ -27,6 +28,20 @@ test("the phases of a case are past, present and to come", () => {
   expect(states(ofCase(found as CaseDetails))).toEqual(["opening done", "joining done", "draw done", "commit now", "reveal later", "resolved later"]);
   const over = { ...found, status: "resolved", phase: "resolved", resolved_slot: 280, verdict: "guilty" };
   expect(states(ofCase(over as CaseDetails)).at(-1)).toBe("resolved over");
+});
+
+test("the phases of a case follow each other, and end with it", () => {
+  const found = { status: "resolved", phase: "resolved", opened_slot: 12_196, shown_slot: 12_202, joining_end_slot: 12_302, leaves_due_slot: 12_352, leaves_slot: 12_202, commit_from_slot: 12_322, commit_end_slot: 12_422, reveal_end_slot: 12_472, resolved_slot: 12_445, verdict: "void" };
+  const notes = (found: object): unknown[] => ofCase(found as CaseDetails).map(({ note }) => note);
+  expect(notes(found)).toEqual(["slot 12,196 to 12,202", "slot 12,202 to 12,302", "slot 12,302 to 12,322", "slot 12,322 to 12,422", "slot 12,422 to 12,445", "slot 12,445"]);
+  expect(notes({ ...found, resolved_slot: 12_310 }).slice(2)).toEqual(["slot 12,302 to 12,310", "it did not come to this", "it did not come to this", "slot 12,310"]);
+});
+
+test("a request is open until it is taken, taken back or too late", () => {
+  const request = (status: string, ended_slot: number | null) => states(ofRequest({ status, requested_slot: 5, ended_slot }));
+  expect(request("open", null)).toEqual(["open now", "accepted later"]);
+  expect(request("accepted", 9)).toEqual(["open done", "accepted done"]);
+  expect(request("expired", 9)).toEqual(["open done", "expired over"]);
 });
 
 test("a lease waits for its next step, and ends badly by its provider's doing", () => {

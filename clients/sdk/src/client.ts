@@ -13,19 +13,22 @@ import {
   splitParameters,
 } from "./chat/request.js";
 import { collect, CompletionStream, TextStream } from "./chat/stream.js";
+import { checkTerms, expectedOf } from "./chat/terms.js";
 import { MythicError } from "./errors.js";
 import { Events, type EventsOptions, type FeedEvent, type FeedGap } from "./events/events.js";
 import { type Call, type Fetch, type RequestOptions, Transport } from "./http/transport.js";
 import { Jobs } from "./resources/jobs.js";
 import { Credits, Keys } from "./resources/keys.js";
 import { get, type List, list, type ListOptions } from "./resources/lists.js";
+import { Market } from "./resources/market.js";
 import { Cases, type Statistics, statistics, Validators } from "./resources/network.js";
 import { Receipts } from "./resources/receipts.js";
 import { hex } from "./verify/bytes.js";
+import type { Expected } from "./verify/verify.js";
 import type { Wallet } from "./wallet/contract.js";
 import type { Leases } from "./wallet/leases.js";
 import { shape, withAmounts } from "./wire/shape.js";
-import type { ChatCompletion, Estimate, Health, JobDetails, Model, Network, Schemas } from "./wire/types.js";
+import type { ChatCompletion, Estimate, Health, JobDetails, Model, ModelPrice, Network, Schemas } from "./wire/types.js";
 
 /** How a client reaches its gateway. */
 export interface MythicOptions {
@@ -67,6 +70,8 @@ export class MythicAI {
   readonly receipts: Receipts;
   readonly validators: Validators;
   readonly cases: Cases;
+  /** The Compute Market as everybody sees it; `leases` are the wallet's own. */
+  readonly market: Market;
   readonly keys: Keys;
   readonly credit: Credits;
   readonly #transport: Transport;
@@ -88,6 +93,7 @@ export class MythicAI {
     this.receipts = new Receipts(this.jobs, { rpcUrl: options.rpcUrl, fetch });
     this.validators = new Validators(this.#transport);
     this.cases = new Cases(this.#transport);
+    this.market = new Market(this.#transport);
     this.keys = new Keys(this.#transport, options.wallet);
     this.credit = new Credits(this.#transport, options.wallet);
   }
@@ -106,7 +112,8 @@ export class MythicAI {
    * console.log(answer.output, answer.costSol);
    */
   async chat(input: ChatInput, options: ChatOptions = {}): Promise<Answer> {
-    return collect(this.#chunks(chatBody(input, options), options));
+    const body = chatBody(input, options);
+    return collect(this.#chunks(body, options), this.#expected(body, options));
   }
 
   /**
@@ -114,7 +121,8 @@ export class MythicAI {
    * `toReadableStream()` the text for a Response.
    */
   stream(input: ChatInput, options: ChatOptions = {}): TextStream {
-    return new TextStream(this.#chunks(chatBody(input, options), options));
+    const body = chatBody(input, options);
+    return new TextStream(this.#chunks(body, options), this.#expected(body, options));
   }
 
   /** OpenAI's chat completions: parameters and answers by OpenAI's names. */
@@ -144,7 +152,7 @@ export class MythicAI {
   }
 
   /** Buys an answer that is fetched later: `jobs.get(job.id)` has its `output` for 24 hours. Any validator may take it. */
-  submit(prompt: string, options: Omit<ChatOptions, "system" | "pay"> = {}): Promise<JobDetails> {
+  submit(prompt: string, options: Omit<ChatOptions, "system" | "pay" | "maxLamports"> = {}): Promise<JobDetails> {
     const { maxTokens, idempotencyKey = newKey(), ...rest } = options;
     const body = {
       ...this.#model(),
@@ -168,6 +176,11 @@ export class MythicAI {
   /** One model, by its id or name. */
   model(id: string, options: RequestOptions = {}): Promise<Model> {
     return get<Schemas["Model"]>(this.#transport, `/v1/models/${encodeURIComponent(id)}`, { ...options });
+  }
+
+  /** What a model cost and from which block on, newest first. */
+  prices(model: string, options: Omit<ListOptions, "commitment"> = {}): List<ModelPrice> {
+    return list<ModelPrice>(this.#transport, `/v1/models/${encodeURIComponent(model)}/prices`, { ...options }, ({ slot }) => String(slot));
   }
 
   /** Rows of a statistic, newest first. */
@@ -194,15 +207,21 @@ export class MythicAI {
     return new CompletionStream(this.#transport, open, { rejoins });
   }
 
+  /** What an answer's job has to be, as far as the client knows it. */
+  #expected(body: ChatBody, { pay }: PaymentOptions): Expected {
+    return expectedOf({ ...this.#model(), ...body }, pay === "wallet" ? this.#options.wallet?.address : undefined);
+  }
+
   async #completion(body: ChatBody, options: PaymentOptions & RequestOptions): Promise<ChatCompletion> {
     return withAmounts<Schemas["ChatCompletion"]>(await this.#transport.json(await this.#call(body, options)));
   }
 
   /** A request for an answer, with what pays for it. Its body is made once: all attempts are the same request. */
   async #call(body: ChatBody, options: PaymentOptions & RequestOptions, accept?: string): Promise<Call> {
-    const { pay, idempotencyKey = newKey(), ...about } = options;
+    const { pay, maxLamports, idempotencyKey = newKey(), ...about } = options;
     const named = { ...this.#model(), ...body };
-    const paid = pay === "wallet" ? { ...named, mythic: await this.#pay(named, about) } : named;
+    if (maxLamports !== undefined && pay !== "wallet") throw new TypeError('maxLamports goes with pay: "wallet"; a grant bounds what a key spends');
+    const paid = pay === "wallet" ? { ...named, mythic: await this.#pay(named, maxLamports, about) } : named;
     return {
       method: "POST",
       path: "/v1/chat/completions",
@@ -214,13 +233,14 @@ export class MythicAI {
     };
   }
 
-  /** An own transaction for a request: its terms are those of an estimate of the same request. */
-  async #pay(body: ChatBody, about: RequestOptions): Promise<Schemas["Payment"]> {
+  /** An own transaction for a request: its terms are those of an estimate of the same request, and what they say is compared with it. */
+  async #pay(body: ChatBody, maxLamports: bigint | undefined, about: RequestOptions): Promise<Schemas["Payment"]> {
     const wallet = this.#wallet();
     // The terms bind whatever tokens are chosen by: all goes along but what the answer alone is made of.
     const { seed, n, stream, stream_options, logprobs, top_logprobs, user, store, metadata, max_completion_tokens, ...rest } = body;
     const asked = { ...rest, max_tokens: max_completion_tokens ?? body.max_tokens };
     const estimate = await this.#estimate(asked, about);
+    if (estimate.terms.validator != null) checkTerms(estimate, body, maxLamports);
     return wallet.pay({ estimate, seed: seed ?? undefined });
   }
 

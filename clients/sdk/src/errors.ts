@@ -166,5 +166,36 @@ export class ChainRefusedError extends MythicError {
   }
 }
 
+/**
+ * A lease was asked for, and did not come to an endpoint. Its money is in the request until a provider takes it (`leases.cancel(request)`
+ * takes it back), and in the lease from then on (`leases.close(lease)` does). `cause` says what went wrong; where the caller aborted it, the
+ * name is `AbortError`.
+ */
+export class LeaseError extends MythicError {
+  readonly #apiKey: string;
+
+  constructor(
+    why: string,
+    /** The request's address. */
+    readonly request: string,
+    /** The address of the lease that the request becomes. */
+    readonly lease: string,
+    apiKey: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${why} (request ${request}, lease ${lease})`, options);
+    if (options?.cause instanceof AbortedError) this.name = "AbortError";
+    this.#apiKey = apiKey;
+  }
+
+  /** The key of the endpoint, which nobody else has. Not a field: whoever logs an error does not log the key. */
+  get apiKey(): string {
+    return this.#apiKey;
+  }
+}
+
+/** The gateway's terms are not what was asked for, or cost more than was allowed. Nothing was signed. */
+export class TermsRefusedError extends MythicError {}
+
 /** The wallet did not sign. */
 export class WalletRefusedError extends MythicError {}

@@ -3,7 +3,7 @@
 import { MythicAI } from "@mythic/ai-sdk";
 import { beforeEach, expect, test } from "vitest";
 import * as errors from "../src/errors.js";
-import { answerEvents, chunk, faultServer, type FaultServer, hangUp, JOB, json, MYTHIC, refuse, stream, USAGE, VALIDATOR } from "./support/faults.js";
+import { answerEvents, chunk, faultServer, type FaultServer, type Handler, hangUp, JOB, json, MYTHIC, refuse, stream, USAGE, VALIDATOR } from "./support/faults.js";
 
 const CHAT = "POST /v1/chat/completions";
 let server: FaultServer;
@@ -170,6 +170,18 @@ test("a stream that is cut is joined under its key, and nothing is told twice", 
   expect(new Set(keys()).size).toBe(1);
   // Without it the gateway would answer 409 while the first still runs.
   expect(server.asked.map(({ headers }) => headers["x-stainless-retry-count"])).toEqual([undefined, "1", "2"]);
+});
+
+test("an answer that was made for this call is no replay because its line broke; one that was told again from the start is", async () => {
+  const again = answerEvents(["It is", " blue."], { ...MYTHIC, replayed: true });
+  const stored: Handler = (response, asked) => {
+    response.setHeader("x-mythic-replayed", "true");
+    return stream(again)(response, asked);
+  };
+  server.on(CHAT, stream(again.slice(0, 2), "cut"), stored);
+  expect((await ai.chat("why?")).replayed).toBe(false);
+  server.on(CHAT, stored);
+  expect((await ai.chat("why?", { idempotencyKey: "k" })).replayed).toBe(true);
 });
 
 test("a joined stream may cut its texts at other places", async () => {

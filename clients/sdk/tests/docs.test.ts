@@ -30,13 +30,13 @@ test("the code on every page is that of an example, and every example is on a pa
 });
 
 describe("examples", () => {
-  const told = story();
+  const told = story(1, 0);
   const mythic = { ...MYTHIC, job: told.jobId };
   let server: FaultServer;
   let said: string[];
 
   const completion: Handler = (response, asked) => {
-    if (asked.body["stream"]) return stream(answerEvents(["It is", " blue."], mythic))(response, asked);
+    if (asked.body["stream"]) return stream(answerEvents(["It is", " blue."], mythic, told.modelId))(response, asked);
     const choices = [{ index: 0, message: { role: "assistant", content: "It is blue." }, finish_reason: "stop" }];
     return json({ id: `chatcmpl-${told.jobId}`, object: "chat.completion", created: 1, model: "tiny", choices, usage: USAGE, mythic })(response, asked);
   };

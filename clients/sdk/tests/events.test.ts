@@ -1,6 +1,7 @@
 /** The feed on bad days. */
 
 import { type FeedEvent, type FeedGap, MythicAI } from "@mythic/ai-sdk";
+import { readFile } from "node:fs/promises";
 import { beforeEach, expect, test } from "vitest";
 import * as errors from "../src/errors.js";
 import { faultServer, type FaultServer, type Handler, hangUp, json, refuse } from "./support/faults.js";
@@ -52,6 +53,18 @@ test("events have their names in camelCase and their amounts as bigints, and wha
   const [first] = await take(1, { topics: ["jobs", "results"], after: 2, owner: "O" });
   expect(first).toMatchObject({ kind: "add", seq: 3, payload: { feeLamports: 5n, newField: 1 } });
   expect(server.asked[0]?.query.toString()).toBe("topics=jobs%2Cresults&after=2&owner=O");
+});
+
+test("the feed is asked by every filter that the gateway has", async () => {
+  server.on(FEED, feed([{ seq: 3 }], "stay"));
+  const filters = { entity: "E", job: "J", validator: "V", owner: "O", model: "M", lease: "L", request: "R", tenant: "T", provider: "P" };
+  await take(1, filters);
+  expect(Object.fromEntries(server.asked[0]!.query)).toEqual(filters);
+  const document = JSON.parse(await readFile(new URL("../openapi.json", import.meta.url), "utf8")) as {
+    paths: { "/v1/stream": { get: { parameters: { name: string }[] } } };
+  };
+  const known = document.paths["/v1/stream"].get.parameters.map(({ name }) => name);
+  expect(known.filter((name) => name !== "topics" && name !== "after").sort()).toEqual(Object.keys(filters).sort());
 });
 
 test("a feed that is cut goes on where it was, each event once", async () => {

@@ -1,10 +1,12 @@
 /** Receipts that hold, and every lie that one could tell. */
 
-import { assertVerified, MythicAI, type Verification } from "@mythic/ai-sdk";
+import { assertVerified, type ChatOptions, type Expected, MythicAI, type Verification } from "@mythic/ai-sdk";
 import { beforeEach, describe, expect, test } from "vitest";
 import { ConnectionError, ProtocolError } from "../src/errors.js";
-import { encodeJob, rpc, type Story, story } from "./support/chain.js";
-import { faultServer, type FaultServer, json, refuse } from "./support/faults.js";
+import { base58 } from "../src/verify/base58.js";
+import { hex } from "../src/verify/bytes.js";
+import { encodeJob, rpc, SEED, type Story, story } from "./support/chain.js";
+import { answerEvents, faultServer, type FaultServer, json, MYTHIC, refuse, stream } from "./support/faults.js";
 
 let server: FaultServer;
 let ai: MythicAI;
@@ -37,6 +39,8 @@ test("a receipt that everybody tells the truth about is verified", async () => {
   expect((await ai.receipts.verify({ jobId, url: "" })).ok).toBe(true);
   expect((await ai.receipts.verify(await ai.receipts.get(jobId))).ok).toBe(true);
   expect((await ai.receipts.verify(`chatcmpl-${jobId}`)).ok).toBe(true);
+  // As `mythic.receipt` of an answer has it; the client's own gateway is asked, whatever host it names.
+  expect((await ai.receipts.verify(`http://elsewhere.invalid/v1/jobs/${jobId}/receipt`)).ok).toBe(true);
 });
 
 test("of tokens that were chosen by options a receipt says that it can't tell", async () => {
@@ -52,12 +56,65 @@ test("of tokens that were chosen by options a receipt says that it can't tell", 
 
 const other = "11".repeat(32);
 
+test("what was asked for is what the terms say, however a model is named", async () => {
+  const told = story();
+  const jobId = tell(told);
+  const { modelId, modelAddress, job } = told;
+  const asked = { owner: String(job.terms.owner), temperature: 1, maxTokens: 512, stop: [], seed: SEED };
+  for (const model of [modelId, modelAddress, hex(new Uint8Array(Buffer.from(told.modelBytes).subarray(8 + 8, 8 + 8 + 32)))]) {
+    const found = await ai.receipts.verify(jobId, { expected: { ...asked, model } });
+    expect(found.differences).toEqual([]);
+    expect(found.checks.filter(({ name }) => name.startsWith("asked.")).map(({ ok }) => ok)).toEqual(Array.from({ length: 6 }, () => true));
+  }
+});
+
+describe("a job that is not what was asked for is named, however well its receipt holds", () => {
+  const lies: [string, Expected][] = [
+    ["asked.owner", { owner: base58(new Uint8Array(32).fill(9)) }],
+    ["asked.model", { model: "tiny@00000000" }],
+    ["asked.model", { model: "tiny" }],
+    ["asked.model", { model: base58(new Uint8Array(32).fill(9)) }],
+    ["asked.temperature", { temperature: 0 }],
+    ["asked.max_tokens", { maxTokens: 511 }],
+    ["asked.stop", { stop: ["x"] }],
+    ["asked.seed", { seed: SEED + 1 }],
+  ];
+  for (const [name, expected] of lies) {
+    test(`${name}: ${JSON.stringify(expected)}`, async () => {
+      const found = await ai.receipts.verify(tell(story()), { expected });
+      expect(wrong(found)).toEqual([name]);
+      expect(found.verdict).toBe("mismatch");
+    });
+  }
+});
+
+test("an answer's receipt says what was asked for: another model's job, however true, is no proof of it", async () => {
+  const told = story();
+  const jobId = tell(told);
+  const mythic = { ...MYTHIC, job: jobId };
+  const CHAT = "POST /v1/chat/completions";
+  const verified = async (model: string, options: ChatOptions = {}): Promise<Verification> => {
+    server.on(CHAT, stream(answerEvents(["hi"], mythic, model)));
+    return ai.receipts.verify((await ai.chat("hi", options)).receipt);
+  };
+  expect((await verified(told.modelId)).verdict).toBe("verified");
+  expect((await verified(told.modelId, { model: "tiny", maxTokens: 512, seed: SEED })).verdict).toBe("verified");
+  // The gateway answers with a job of another model, and says so or not.
+  expect(wrong(await verified("large@12345678"))).toEqual(["asked.model"]);
+  expect(wrong(await verified(told.modelId, { model: "large@12345678" }))).toEqual(["asked.model"]);
+  expect(wrong(await verified(told.modelId, { temperature: 0.5, maxTokens: 9, stop: "x", seed: 1 }))).toEqual(["asked.temperature", "asked.max_tokens", "asked.stop", "asked.seed"]);
+  server.on(CHAT, stream(answerEvents(["hi"], mythic, told.modelId)));
+  const streamed = ai.stream("hi", { temperature: 0.5 });
+  expect(wrong(await ai.receipts.verify((await streamed.final()).receipt))).toEqual(["asked.temperature"]);
+});
+
 describe("a lie of the gateway's receipt is named", () => {
   const lies: [string, (told: Story) => void][] = [
     ["receipt.fingerprint", ({ receipt }) => (receipt.fingerprint = other)],
     ["receipt.output_root", ({ receipt }) => (receipt.output_root = other)],
     ["receipt.terms_hash", ({ receipt }) => (receipt.terms_hash = other)],
     ["receipt.prompt_hash", ({ receipt }) => (receipt.prompt_hash = other)],
+    ["receipt.model", ({ receipt }) => (receipt.model = "tiny@00000000")],
     ["receipt.owner", ({ receipt, jobId }) => (receipt.owner = jobId)],
     ["receipt.validator", ({ receipt, jobId }) => (receipt.validator = jobId)],
     ["receipt.output_tokens", ({ receipt }) => (receipt.output_tokens = 299)],

@@ -2,14 +2,15 @@
 
 import { MythicAI } from "@mythic/ai-sdk";
 import { keyWallet, standardWallet, type StandardWallet, type Wallet } from "@mythic/ai-sdk/wallet";
-import { findJobPda, findVaultPda, getSpendGrantEncoder, parseGrantSpendInstruction, parseRequestInferenceInstruction } from "@mythic/program/ai-precompiles";
+import { findJobPda, findVaultPda, getModelDecoder, getModelEncoder, getModelSize, getSpendGrantEncoder, parseGrantSpendInstruction, parseRequestInferenceInstruction } from "@mythic/program/ai-precompiles";
 import { address, decompileTransactionMessage, getCompiledTransactionMessageDecoder, getTransactionDecoder, type Transaction } from "@solana/kit";
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as errors from "../src/errors.js";
 import { LAYOUT_VERSION, PROGRAM } from "../src/generated/layouts.js";
 import { signedBytes } from "../src/http/signed.js";
 import { base58, unbase58 } from "../src/verify/base58.js";
-import { base64, equal, unbase64, unhex } from "../src/verify/bytes.js";
+import { base64, equal, hex, unbase64, unhex } from "../src/verify/bytes.js";
+import { stopHash, stopOptionsHash } from "../src/verify/hashes.js";
 import { answerEvents, faultServer, type FaultServer, hangUp, json, refuse, stream } from "./support/faults.js";
 
 const SEED = new Uint8Array(32).fill(9);
@@ -80,6 +81,18 @@ test("requests for keys are signed by the wallet, each attempt anew", async () =
   expect(nonces.size).toBe(2);
 });
 
+test("a clock that is wrong is said to be so, and nothing is sent again under it", async () => {
+  const said = "request time 1 is more than 60 s behind the receiver's 99, or more than 5 s ahead; check the clock";
+  server.on("GET /v1/keys", refuse(401, "invalid_signature", said));
+  vi.spyOn(Date, "now").mockReturnValue(3_600_000);
+  const error: unknown = await ai.keys.list().then(() => undefined, (thrown) => thrown);
+  vi.restoreAllMocks();
+  expect(error).toBeInstanceOf(errors.AuthenticationError);
+  expect(error).toMatchObject({ code: "invalid_signature", message: expect.stringContaining("check the clock") as string });
+  // The time is this machine's, whole seconds.
+  expect(server.asked.map(({ headers }) => headers["x-mythic-time"])).toEqual(["3600"]);
+});
+
 test("a key is not made twice where nobody knows whether the first request arrived", async () => {
   server.on("POST /v1/keys", hangUp);
   await expect(ai.keys.create()).rejects.toBeInstanceOf(errors.ConnectionError);
@@ -94,20 +107,30 @@ test("evidence that the key may not see is asked for with the owner's signature"
   await expect(new MythicAI({ gatewayUrl: server.url }).jobs.evidence("J")).rejects.toBeInstanceOf(errors.PermissionDeniedError);
 });
 
+const terms = {
+  model: key(20), canceller: key(21), salt: "ab".repeat(16), prompt_hash: "cd".repeat(32), sampling_profile: 1, options_hash: hex(stopHash(["x"])), temperature_milli: 700,
+  prompt_source: "http://g", deadline_slots: 750, rules_hash: "ef".repeat(32), validator: key(22), operator: key(23),
+};
+const estimate = { model: "tiny@14141414", prompt_tokens: 12, max_output_tokens: 64, price_in_lamports_per_1k: 25, price_out_lamports_per_1k: 50, terms };
+const asked = { pay: "wallet", maxTokens: 64, temperature: 0.7, stop: ["x"], seed: 5, model: "tiny" } as const;
+
+/** The model of the estimate, as the chain has it. */
+function modelAccount(): unknown {
+  const blank = getModelDecoder().decode(new Uint8Array(getModelSize()));
+  const bytes = getModelEncoder().encode({ ...blank, identity: new Uint8Array(32).fill(20), priceIn: 25, priceOut: 50 });
+  return { context: { slot: 1 }, value: { owner: PROGRAM, lamports: 1, data: [base64(new Uint8Array(bytes)), "base64"], executable: false, space: getModelSize() } };
+}
+
 test("an own transaction asks for exactly what the estimate says, and lacks the operator's signature alone", async () => {
-  const terms = {
-    model: key(20), canceller: key(21), salt: "ab".repeat(16), prompt_hash: "cd".repeat(32), sampling_profile: 1, options_hash: "00".repeat(32), temperature_milli: 700,
-    prompt_source: "http://g", deadline_slots: 750, rules_hash: "ef".repeat(32), validator: key(22), operator: key(23),
-  };
-  const estimate = { prompt_tokens: 12, max_output_tokens: 64, price_in_lamports_per_1k: 25, price_out_lamports_per_1k: 50, terms };
   server.on("POST /v1/estimate", json(estimate));
   server.on("POST /v1/chat/completions", stream(answerEvents(["hi"]).slice(0, 2), "cut"), stream(answerEvents(["hi"])));
-  chain();
-  const answer = await ai.chat("hello", { pay: "wallet", maxTokens: 64, temperature: 0.7, stop: ["x"], seed: 5, model: "tiny" });
+  chain({ getAccountInfo: modelAccount });
+  const answer = await ai.chat("hello", asked);
   expect(answer.output).toBe("hi");
-  const asked = server.asked.filter(({ path }) => path.startsWith("/v1/"));
-  expect(asked[0]?.body).toEqual({ model: "tiny", messages: [{ role: "user", content: "hello" }], temperature: 0.7, stop: ["x"], max_tokens: 64 });
-  const [first, again] = asked.slice(1).map(({ body }) => body["mythic"] as { transaction: string; salt: string });
+  expect(answer.receipt.expected).toMatchObject({ owner: wallet.address, temperature: 0.7, maxTokens: 64, stop: ["x"], seed: 5 });
+  const requests = server.asked.filter(({ path }) => path.startsWith("/v1/"));
+  expect(requests[0]?.body).toEqual({ model: "tiny", messages: [{ role: "user", content: "hello" }], temperature: 0.7, stop: ["x"], max_tokens: 64 });
+  const [first, again] = requests.slice(1).map(({ body }) => body["mythic"] as { transaction: string; salt: string });
   expect(again).toEqual(first);
   expect(first?.salt).toBe(terms.salt);
   const transaction = getTransactionDecoder().decode(unbase64(first!.transaction));
@@ -122,6 +145,63 @@ test("an own transaction asks for exactly what the estimate says, and lacks the 
   const [job, bump] = await findJobPda({ owner: address(wallet.address), nonce: data.nonce });
   expect([accounts.job.address, data.bump]).toEqual([job, bump]);
   expect([accounts.payer.address, accounts.requester.address, accounts.operator?.address, accounts.grant]).toEqual([wallet.address, wallet.address, terms.operator, undefined]);
+});
+
+describe("terms that are not what was asked for are not signed", () => {
+  const lies: [string, unknown, Record<string, unknown>][] = [
+    ["more tokens than asked for", { ...estimate, max_output_tokens: 65 }, {}],
+    ["more tokens than anybody gets who names none", { ...estimate, max_output_tokens: 513 }, { maxTokens: undefined }],
+    ["another temperature", { ...estimate, terms: { ...terms, temperature_milli: 0 } }, {}],
+    ["other stops", { ...estimate, terms: { ...terms, options_hash: "00".repeat(32) } }, {}],
+    ["other options", { ...estimate, terms: { ...terms, sampling_profile: 2 } }, {}],
+    ["another model by name", { ...estimate, model: "large@14141414" }, {}],
+    ["another model by id", estimate, { model: "tiny@00000000" }],
+    ["an address that is another model's", { ...estimate, model: "tiny@00000000" }, {}],
+    ["a price above the model's", { ...estimate, price_out_lamports_per_1k: 51 }, {}],
+    ["more than was allowed", { ...estimate, prompt_tokens: 900_000 }, { maxLamports: 10_000n }],
+  ];
+  for (const [what, told, more] of lies) {
+    test(what, async () => {
+      server.on("POST /v1/estimate", json(told));
+      chain({ getAccountInfo: modelAccount });
+      await expect(ai.chat("hello", { ...asked, ...more })).rejects.toBeInstanceOf(errors.TermsRefusedError);
+      expect(server.asked.filter(({ path }) => path === "/v1/chat/completions")).toEqual([]);
+    });
+  }
+
+  test("options of stops are hashed by their bytes in order, each once", () => {
+    const found = hex(stopOptionsHash(new Uint8Array(16).fill(0xab), ["b", "\u{1f600}", "\uff01", "b", "a"]));
+    expect(found).toBe("f36a38c7789adf41526cc23dcc443142b733012e440255261276e2aeff93d0a3");
+    expect(stopOptionsHash(new Uint8Array(16), [])).toEqual(new Uint8Array(32));
+  });
+
+  test("options of stops alone, and of more, are signed as what they are", async () => {
+    const salt = unhex(terms.salt, 16)!;
+    const chosen = (optionsHash: string): unknown => ({ ...estimate, terms: { ...terms, sampling_profile: 2, options_hash: optionsHash } });
+    server.on("POST /v1/estimate", json(chosen(hex(stopOptionsHash(salt, ["x", "x"])))), json(chosen("11".repeat(32))));
+    server.on("POST /v1/chat/completions", stream(answerEvents(["hi"])));
+    chain({ getAccountInfo: modelAccount });
+    expect((await ai.chat("hello", asked)).output).toBe("hi");
+    const { maxTokens, ...rest } = asked;
+    const sent = ai.chatCompletions([{ role: "user", content: "hello" }], { ...rest, stop: ["x"], max_tokens: maxTokens, top_k: 40, stream: true });
+    await expect((async () => { for await (const _chunk of sent) { /* read to its end */ } })()).resolves.toBeUndefined();
+  });
+
+  test("tokens that are no number are the gateway's fault", async () => {
+    server.on("POST /v1/estimate", json({ ...estimate, prompt_tokens: -1 }), json({ ...estimate, prompt_tokens: "12" }));
+    chain({ getAccountInfo: modelAccount });
+    for (const _told of [1, 2]) await expect(ai.chat("hello", { ...asked, maxLamports: 9n })).rejects.toBeInstanceOf(errors.ProtocolError);
+  });
+
+  test("a ceiling that is reached and not passed is signed", async () => {
+    server.on("POST /v1/estimate", json(estimate));
+    server.on("POST /v1/chat/completions", stream(answerEvents(["hi"])));
+    chain({ getAccountInfo: modelAccount });
+    // 12 x 25 + 64 x 50 thousandths, rounded up.
+    await expect(ai.chat("hello", { ...asked, maxLamports: 3n })).rejects.toBeInstanceOf(errors.TermsRefusedError);
+    expect((await ai.chat("hello", { ...asked, maxLamports: 4n })).output).toBe("hi");
+    await expect(ai.chat("hello", { maxLamports: 4n })).rejects.toThrow('pay: "wallet"');
+  });
 });
 
 test("an estimate is of the whole request, but for what its answer alone is made of", async () => {

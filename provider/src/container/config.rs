@@ -48,6 +48,8 @@ pub struct ContainersConfig {
     pub first_user: u32,
     /// Largest image, unpacked, MiB.
     pub image_mib: u64,
+    /// All images that Docker fetches, unpacked, MiB.
+    pub images_mib: u64,
     /// Encrypt disks, each under a key that is destroyed with it.
     pub encrypt: bool,
     /// Most that a lease can ask for, for each unit: thousandths of a core.
@@ -93,6 +95,7 @@ impl Default for ContainersConfig {
             repositories: Vec::new(),
             first_user: 1_000_000,
             image_mib: 20_480,
+            images_mib: 40_960,
             encrypt: true,
             cpu_milli: 1_000,
             memory_mib: 1_024,
@@ -153,6 +156,9 @@ impl ContainersConfig {
         };
         range("first_user", self.first_user.into(), 65_536, 4_294_000_000)?;
         range("image_mib", self.image_mib, 1, 1 << 24)?;
+        if self.runtime == RuntimeKind::Docker && !self.repositories.is_empty() {
+            range("images_mib", self.images_mib, self.image_mib, 1 << 24)?;
+        }
         for (key, value, (from, to)) in [
             ("cpu_milli", self.cpu_milli, Limits::CPU_MILLI),
             ("memory_mib", self.memory_mib, Limits::MEMORY_MIB),
@@ -267,6 +273,12 @@ mod tests {
             ..ContainersConfig::default()
         };
         assert_eq!(docker.validate(), Ok(()), "its images are the daemon's");
+        let narrow = ContainersConfig {
+            images_mib: docker.image_mib - 1,
+            ..docker
+        };
+        let error = narrow.validate().unwrap_err();
+        assert!(error.contains("containers.images_mib = 20479"), "{error}");
         let off = ContainersConfig::default();
         assert_eq!(off.validate(), Ok(()), "what is off needs nothing");
         assert_eq!(off.all_ports(), 22_000..23_000);

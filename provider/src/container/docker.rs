@@ -1,19 +1,24 @@
 //! Containers by Docker: its command and its daemon, with disks and networks of our own. An image's files can't be written to; what can is
 //! on the container's disk: its volume, `/root`, `/tmp` and `/var/tmp`.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use async_trait::async_trait;
 use mythic_support::files;
-use rustix::process::getrlimit;
+use parking_lot::Mutex;
+use rustix::{fs::statvfs, process::getrlimit};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     process::Command,
-    sync::mpsc,
+    sync::{self, mpsc},
     time::timeout,
 };
 
@@ -24,12 +29,14 @@ use super::{
     },
     command,
     disk::Disks,
-    executed, forward,
+    executed,
+    fetched::Fetched,
+    forward,
     image::ImageConfig,
     inside::{self, Networks},
     life::Lives,
     net::Nets,
-    runtime::{Begun, Exec, Labelled, Plan, Process, Runtime, Seen, refusal},
+    runtime::{Begun, Exec, Labelled, Plan, Process, Runtime, SPARE_MIB, Seen, refusal},
     seccomp,
 };
 use crate::spec::{ContainerSpec, container::digits};
@@ -38,13 +45,22 @@ use crate::spec::{ContainerSpec, container::digits};
 const NAME: &str = "mythic-";
 /// What Docker says of a container that is not there.
 const NONE: &str = "No such container";
+/// What it says of an image that is not there.
+const NO_IMAGE: &str = "No such image";
 /// How long a container's first process may take to end by itself, seconds.
 const PARTING: &str = "2";
 /// How long an image may take to come.
 const PULL: Duration = Duration::from_secs(600);
+/// How often the disk is looked at meanwhile.
+const PULL_LOOK: Duration = Duration::from_millis(500);
+/// Bytes of it that are left free, and that others may take of it meanwhile.
+const SPARE: u64 = SPARE_MIB << 20;
 /// Bytes of a log that are passed on at once, and pieces that wait.
 const CHUNK: usize = 16 << 10;
 const WAITING: usize = 16;
+
+/// How long an image that was fetched stays after a request that named it, whether a container is made of it or not.
+pub const KEPT: Duration = Duration::from_secs(900);
 
 /// What a [`Docker`] is made of.
 #[derive(Debug, Clone)]
@@ -59,6 +75,14 @@ pub struct DockerParts {
     pub nets: Nets,
     /// Repositories from which images are fetched.
     pub repositories: Vec<String>,
+    /// Where those that were fetched are noted.
+    pub fetched: PathBuf,
+    /// Largest that is fetched, unpacked, MiB.
+    pub image_mib: u64,
+    /// All that are fetched, unpacked, MiB.
+    pub images_mib: u64,
+    /// How long they stay where nothing is made of them: [`KEPT`].
+    pub kept: Duration,
 }
 
 /// Containers by Docker.
@@ -68,6 +92,11 @@ pub struct Docker {
     cores: u32,
     lives: Lives,
     networks: Networks,
+    /// Where the daemon keeps images.
+    root: PathBuf,
+    fetched: Mutex<Fetched>,
+    /// One image comes at a time.
+    fetching: sync::Mutex<()>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,6 +116,8 @@ struct Info {
     cores: u32,
     #[serde(default, rename = "SecurityOptions")]
     security: Option<Vec<String>>,
+    #[serde(rename = "DockerRootDir")]
+    root: PathBuf,
 }
 
 /// What Docker says of an image.
@@ -115,11 +146,15 @@ impl Docker {
         }
         let profile = serde_json::to_vec(&seccomp::profile())?;
         files::replace(&calls(&parts.disks), &profile)?;
+        let fetched = Fetched::open(parts.fetched.clone(), parts.kept)?;
         Ok(Self {
             parts,
             cores: info.cores,
             lives: Lives::default(),
             networks: Networks::default(),
+            root: info.root,
+            fetched: Mutex::new(fetched),
+            fetching: sync::Mutex::default(),
         })
     }
 
@@ -148,24 +183,108 @@ impl Docker {
         }
     }
 
-    /// What Docker says of an image, which it fetches if it has none.
-    async fn image(&self, digest: &str, repository: &str) -> Option<DockerImage> {
-        digits(digest)?;
+    /// What Docker says of an image, which it fetches if it has none; else says to a tenant why there is none.
+    async fn image(&self, digest: &str, repository: &str) -> Result<DockerImage, String> {
+        let absent = || format!("{digest} is not here");
+        digits(digest).ok_or_else(absent)?;
         let reference = reference(digest, repository);
         if let Some(found) = self.has(&reference).await {
-            return Some(found);
+            self.fetched.lock().used(&reference, Instant::now());
+            return Ok(found);
         }
         // What a stranger names is fetched only from where the operator lets it come.
         if !self.parts.repositories.iter().any(|one| one == repository) {
-            return None;
+            return Err(absent());
         }
-        let mut pull = self.command(&["image", "pull", "--quiet", &reference]);
+        let fetched = timeout(PULL, self.fetch(&reference)).await;
+        let fetched = fetched.unwrap_or_else(|_| Err(anyhow!("not within {PULL:?}")));
+        fetched.map_err(|error| {
+            tracing::info!(image = reference, "an image is not fetched: {error:#}");
+            format!("{} and can't be fetched now", absent())
+        })
+    }
+
+    /// Fetches an image, if there is room for it among those that were fetched.
+    async fn fetch(&self, reference: &str) -> Result<DockerImage> {
+        let _turn = self.fetching.lock().await;
+        // For another request, meanwhile.
+        if let Some(found) = self.has(reference).await {
+            return Ok(found);
+        }
+        let (one, all) = (self.parts.image_mib << 20, self.parts.images_mib << 20);
+        self.fetched.lock().forget(reference)?;
+        self.make_room(all.saturating_sub(one)).await?;
+        // Noted before a byte of it comes, so that it is known whose it is whatever becomes of this process.
+        self.fetched.lock().note(reference, one, Instant::now())?;
+        let found = self.pulled(reference, one).await;
+        if found.is_err() {
+            self.discard(reference).await?;
+        }
+        found
+    }
+
+    /// Removes images that were fetched and that nothing uses, until all of them take no more.
+    async fn make_room(&self, bytes: u64) -> Result<()> {
+        let idle = self.fetched.lock().idle(Instant::now());
+        for reference in idle {
+            if self.fetched.lock().bytes() <= bytes {
+                break;
+            }
+            if let Err(error) = self.discard(&reference).await {
+                tracing::debug!(image = reference, "an image stays: {error:#}");
+            }
+        }
+        let left = self.fetched.lock().bytes();
+        ensure!(
+            left <= bytes,
+            "those that were fetched for others take {} MiB",
+            left >> 20
+        );
+        Ok(())
+    }
+
+    /// Removes an image that was fetched. One that a container is of stays, which is an error.
+    async fn discard(&self, reference: &str) -> Result<()> {
+        match self.docker(&["image", "rm", reference]).await {
+            Err(error) if !error.to_string().contains(NO_IMAGE) => Err(error),
+            _ => Ok(self.fetched.lock().forget(reference)?),
+        }
+    }
+
+    /// An image that Docker pulls now, no larger than it may be.
+    async fn pulled(&self, reference: &str, most: u64) -> Result<DockerImage> {
+        let before = self.free()?;
+        let mut pull = self.command(&["image", "pull", "--quiet", reference]);
         pull.stdin(Stdio::null()).stdout(Stdio::null());
         pull.stderr(Stdio::null()).kill_on_drop(true);
-        match timeout(PULL, pull.status()).await {
-            Ok(Ok(status)) if status.success() => self.has(&reference).await,
-            _ => None,
-        }
+        let mut child = pull.spawn().context("docker pull")?;
+        let mut looks = tokio::time::interval(PULL_LOOK);
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status?,
+                // What comes is beside what is unpacked of it, and others write too. Without its client the daemon lets go of both.
+                _ = looks.tick() => {
+                    let free = self.free()?;
+                    let taken = before.saturating_sub(free);
+                    ensure!(
+                        free >= SPARE && taken <= most.saturating_mul(2).saturating_add(SPARE),
+                        "it takes too much of the disk"
+                    );
+                }
+            }
+        };
+        ensure!(status.success(), "docker pull: {status}");
+        let asked = ["image", "inspect", "--format", "{{.Size}}", reference];
+        let size: u64 = self.docker(&asked).await?.trim().parse()?;
+        ensure!(size <= most, "it is of {} MiB", size >> 20);
+        self.fetched.lock().note(reference, size, Instant::now())?;
+        self.has(reference).await.context("it is not there")
+    }
+
+    /// Bytes that are free where the daemon keeps images.
+    fn free(&self) -> Result<u64> {
+        let found = statvfs(&self.root).with_context(|| self.root.display().to_string())?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     async fn has(&self, reference: &str) -> Option<DockerImage> {
@@ -189,6 +308,9 @@ impl Docker {
     /// Makes disk and container.
     async fn create(&self, plan: &Plan) -> Result<()> {
         let (id, disks) = (plan.id.as_str(), &self.parts.disks);
+        // It was there when the request was taken, and may have gone since.
+        let image = self.image(&plan.image, &plan.repository).await;
+        image.map_err(|why| anyhow!(why))?;
         disks.note(id, plan.place, plan.slot)?;
         disks.attach(id, plan.disk_mib).await?;
         let mut create = self.command(&["container", "create"]);
@@ -288,7 +410,7 @@ fn arguments(plan: &Plan, provider: &str, disks: &Disks) -> Result<Vec<String>> 
     // Its network is ours, and there once it runs.
     for (option, value) in [
         ("env-file", "/dev/stdin"),
-        // It was fetched when the request was taken.
+        // It is there, or was just fetched.
         ("pull", "never"),
         ("network", "none"),
         ("ipc", "private"),
@@ -370,8 +492,7 @@ impl Runtime for Docker {
         if spec.cpu_milli > self.cores.saturating_mul(1_000) {
             return Err(format!("this machine has {} cores", self.cores));
         }
-        let image = self.image(&spec.image, &spec.repository).await;
-        let image = image.ok_or_else(|| format!("{} is not here", spec.image))?;
+        let image = self.image(&spec.image, &spec.repository).await?;
         fit(&image, spec)
     }
 

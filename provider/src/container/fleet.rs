@@ -14,7 +14,7 @@ use russh::keys::PrivateKey;
 use solana_pubkey::Pubkey;
 use tokio::{
     net::TcpListener,
-    sync::{Mutex, Semaphore, watch},
+    sync::{Mutex, MutexGuard, Semaphore, watch},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -186,25 +186,13 @@ impl Containers {
         }
     }
 
-    /// Holds a lease's container until what is returned is dropped; `None` where it has none here.
-    pub async fn freeze(&self, lease: &Pubkey) -> Result<Option<Frozen>> {
-        let guest = self.guests.read().get(lease).cloned();
-        let (Some(guest), Some(runtime)) = (guest, self.runtime.clone()) else {
-            return Ok(None);
-        };
-        let turn = guest.turn.lock().await;
+    /// Holds a lease's container until what is returned is dropped; `None` where it has none here. What has ended does not begin again
+    /// meanwhile, and what is being started is held once it runs.
+    pub fn hold(&self, lease: &Pubkey) -> Option<Frozen> {
+        let guest = self.guests.read().get(lease).cloned()?;
+        let runtime = self.runtime.clone()?;
         guest.frozen.send_replace(true);
-        // From here on, whatever happens, it goes on in the end.
-        let frozen = Frozen {
-            runtime: runtime.clone(),
-            guest: guest.clone(),
-        };
-        let held = match runtime.inspect(&guest.plan.id).await? {
-            Seen::Running => runtime.freeze(&guest.plan.id).await,
-            _ => Ok(()),
-        };
-        drop(turn);
-        held.map(|()| Some(frozen))
+        Some(Frozen { runtime, guest })
     }
 
     /// Lets all go on that a proof holds: this process ends.
@@ -213,14 +201,34 @@ impl Containers {
         let Some(runtime) = &self.runtime else {
             return;
         };
-        for guest in guests {
+        for guest in &guests {
             guest.ended.cancel();
+        }
+        for guest in guests {
+            let _turn = timeout(CLOSING, guest.turn.lock()).await;
             if let Err(error) = runtime.thaw(&guest.plan.id).await {
                 tracing::warn!(
                     lease = guest.plan.id,
                     "a container is held until the next start: {error:#}"
                 );
             }
+        }
+    }
+}
+
+impl Frozen {
+    /// Waits until nothing of it moves. Dropped before, it is held at the next look.
+    pub async fn stands_still(&self) -> Result<()> {
+        let (runtime, guest) = (&self.runtime, &self.guest);
+        let _turn = guest.turn.lock().await;
+        if guest.ended.is_cancelled() {
+            return Ok(());
+        }
+        // Whoever held it before may have let it go on only now.
+        guest.frozen.send_replace(true);
+        match runtime.inspect(&guest.plan.id).await? {
+            Seen::Running => runtime.freeze(&guest.plan.id).await,
+            _ => Ok(()),
         }
     }
 }
@@ -243,8 +251,9 @@ impl Drop for Frozen {
                 }
                 tokio::time::sleep(THAW_AGAIN).await;
             }
-            drop(turn);
+            // No look finds it let go on and still to be held.
             guest.frozen.send_replace(false);
+            drop(turn);
         });
     }
 }
@@ -339,10 +348,9 @@ async fn keep(runtime: Arc<dyn Runtime>, guest: Arc<Guest>, meters: Meters) {
                     () = guest.ended.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
                 }
-                let _turn = guest.turn.lock().await;
-                if guest.ended.is_cancelled() {
+                let Some(_turn) = turn_to_begin(&guest).await else {
                     return;
-                }
+                };
                 meters.restarted();
                 if let Err(error) = begin(runtime.as_ref(), &guest.plan).await
                     && told.allow().is_some()
@@ -360,21 +368,46 @@ async fn keep(runtime: Arc<dyn Runtime>, guest: Arc<Guest>, meters: Meters) {
     }
 }
 
+/// The turn to begin a command, which no proof's time has; `None` once the lease has ended.
+async fn turn_to_begin(guest: &Guest) -> Option<MutexGuard<'_, ()>> {
+    let mut frozen = guest.frozen.subscribe();
+    loop {
+        let free = async { frozen.wait_for(|is_frozen| !is_frozen).await.map(drop) };
+        tokio::select! {
+            () = guest.ended.cancelled() => return None,
+            _ = free => {}
+        }
+        let turn = guest.turn.lock().await;
+        if guest.ended.is_cancelled() {
+            return None;
+        }
+        if !*guest.frozen.borrow() {
+            return Some(turn);
+        }
+    }
+}
+
 /// Whether a container's command runs; `thorough` finds one too that nobody holds any more and that does not move.
 async fn look(runtime: &dyn Runtime, guest: &Guest, thorough: bool) -> Result<bool> {
     let _turn = guest.turn.lock().await;
     if guest.ended.is_cancelled() {
         return Ok(true);
     }
-    let id = &guest.plan.id;
-    if !thorough && runtime.is_running(id) {
+    let (id, is_held) = (&guest.plan.id, *guest.frozen.borrow());
+    if !thorough && !is_held && runtime.is_running(id) {
         return runtime.tend(id).await.map(|()| true);
     }
     match runtime.inspect(id).await? {
+        // It could not be held when the proof began.
+        Seen::Running if is_held => runtime.freeze(id).await.map(|()| true),
         Seen::Running => runtime.tend(id).await.map(|()| true),
         // Nobody holds it any more, or never did.
-        Seen::Frozen if !*guest.frozen.borrow() => runtime.thaw(id).await.map(|()| true),
+        Seen::Frozen if !is_held => runtime.thaw(id).await.map(|()| true),
         Seen::Frozen => Ok(true),
         Seen::Created | Seen::Ended | Seen::Absent => Ok(false),
     }
 }
+
+#[cfg(test)]
+#[path = "fleet_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: what is offered; [`needs`]: what the machine must have for it
 //! - [`image`], [`unpack`]: images by their digests; [`environment`]: values that specs only commit to
-//! - [`runtime`]: what runs containers; [`runc`], [`docker`]: two that do, with [`bundle`], [`seccomp`], [`disk`], [`net`], [`forward`], [`executed`], [`inside`], [`pty`], [`logs`], [`life`]
+//! - [`runtime`]: what runs containers; [`runc`], [`docker`]: two that do, with [`bundle`], [`seccomp`], [`disk`], [`net`], [`forward`], [`executed`], [`inside`], [`fetched`], [`pty`], [`logs`], [`life`]
 //! - [`fleet`]: the containers of leases; [`ports`], [`ssh`]: ways into them; [`strays`]: those that no lease has
 
 pub mod bundle;
@@ -12,6 +12,7 @@ pub mod disk;
 pub mod docker;
 pub mod environment;
 mod executed;
+mod fetched;
 pub mod fleet;
 mod forward;
 pub mod image;

@@ -297,15 +297,16 @@ async fn prove(shared: &Shared, lease: &Pubkey, state: &Lease, epoch: u64) -> Re
         size: proof::size(&state.terms),
     };
     let began = Instant::now();
-    // What a tenant runs takes nothing from its proof. One that can't be held is proved beside it.
+    // What a tenant runs takes nothing from its proof. One that can't be held in time is proved beside it, and held as soon as it can be.
     let engine = shared.endpoints.hold(lease);
-    let patience = hold(&state.terms);
-    let held = match timeout(patience, shared.containers.freeze(lease)).await {
-        Ok(held) => held,
-        Err(_) => Err(anyhow!("it is not held within {patience:?}")),
-    };
-    if let Err(error) = &held {
-        tracing::warn!(%lease, "the container runs on while its proof is made: {error:#}");
+    let held = shared.containers.hold(lease);
+    if let Some(held) = &held {
+        let patience = hold(&state.terms);
+        let stands = timeout(patience, held.stands_still()).await;
+        let stands = stands.unwrap_or_else(|_| Err(anyhow!("it is not held within {patience:?}")));
+        if let Err(error) = stands {
+            tracing::warn!(%lease, "the container runs on while its proof is made: {error:#}");
+        }
     }
     let made = ctx.seams.made(shape).await;
     drop((held, engine));

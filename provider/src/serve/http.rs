@@ -9,6 +9,8 @@
 //! | `PUT /v1/leases/:lease/environment` | the tenant, by its signature: values that a spec only commits to |
 //! | `GET /v1/leases/:lease/access` | anyone: the exact bytes whose hash the start states |
 //! | `GET /v1/leases/:lease/proof/:epoch` | anyone: what is published of a proof |
+//!
+//! Pages of any site may ask all of it: nothing here goes by cookies.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -20,13 +22,16 @@ use axum::{
     Json, Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderName, Method, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use mythic_chat::{Answer, ChatRequest, not_generated, problem};
-use mythic_http::{Trace, guard::LocalOnly};
+use mythic_http::{
+    Trace,
+    guard::{LocalOnly, is_local_origin},
+};
 use mythic_interface::hash::sha256;
 use mythic_trace::{Span, names};
 use mythic_wire::{
@@ -36,6 +41,7 @@ use mythic_wire::{
 };
 use serde_json::json;
 use solana_pubkey::Pubkey;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::{
     address,
@@ -59,6 +65,8 @@ const SPEC_EVERY: Duration = Duration::from_secs(10);
 const LONGEST_ANSWER: Duration = Duration::from_secs(1_800);
 /// Addresses whose specs are counted at a time.
 const LEAVERS: usize = 4_096;
+/// How long a browser may keep what a page may ask.
+const ALLOWED_FOR: Duration = Duration::from_secs(3_600);
 
 /// What routes use.
 pub struct Serving {
@@ -118,12 +126,27 @@ pub fn router(serving: Arc<Serving>) -> Router {
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(traced))
+        .layer(pages(local))
         .with_state(serving);
     // A development network is for this machine: pages of others reach it through a browser or a proxy.
     match local {
         true => router.layer(LocalOnly),
         false => router,
     }
+}
+
+/// Lets pages ask: of any site, or of this machine alone.
+fn pages(is_local: bool) -> CorsLayer {
+    let origins = match is_local {
+        true => AllowOrigin::predicate(|origin, _| origin.to_str().is_ok_and(is_local_origin)),
+        false => AllowOrigin::any(),
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::OPTIONS])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
+        .max_age(ALLOWED_FOR)
 }
 
 /// Path of what tenants ask for most.
@@ -428,19 +451,83 @@ mod tests {
     use super::*;
     use crate::{config::ProviderConfig, ctx};
 
-    fn serving(dir: &std::path::Path) -> Serving {
-        let ctx = Arc::new(ctx::tests::idle(ProviderConfig::default(), dir));
-        Serving::new(ctx, Arc::default(), Arc::default(), Arc::default())
+    /// A provider without leases, until its task is aborted.
+    async fn served(
+        config: ProviderConfig,
+        dir: &std::path::Path,
+    ) -> (SocketAddr, tokio::task::JoinHandle<std::io::Result<()>>) {
+        let ctx = Arc::new(ctx::tests::idle(config, dir));
+        let serving = Serving::new(ctx, Arc::default(), Arc::default(), Arc::default());
+        let router = router(Arc::new(serving));
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, service).await });
+        (address, server)
+    }
+
+    /// Everything that is answered to a request of a page.
+    async fn told(address: SocketAddr, origin: &str, asked: &str) -> String {
+        let (first, rest) = asked.split_once("\r\n").unwrap();
+        let request = format!(
+            "{first}\r\nHost: {address}\r\nConnection: close\r\nOrigin: {origin}\r\n{rest}"
+        );
+        let mut line = TcpStream::connect(address).await.unwrap();
+        line.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        line.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    const PREFLIGHT: &str = "OPTIONS /specs/x HTTP/1.1\r\nAccess-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: content-type\r\n\r\n";
+    const LEFT: &str = "PUT /specs/x HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+
+    #[tokio::test]
+    async fn a_page_of_any_site_may_leave_a_spec_and_ask_its_lease() {
+        let dir = tempfile::tempdir().unwrap();
+        let (address, server) = served(ProviderConfig::default(), dir.path()).await;
+        let site = "https://app.example";
+        let allowed = told(address, site, PREFLIGHT).await;
+        for wanted in [
+            "HTTP/1.1 200",
+            "access-control-allow-origin: *",
+            "access-control-allow-methods: GET,POST,PUT,OPTIONS",
+            "access-control-allow-headers: content-type",
+        ] {
+            assert!(allowed.contains(wanted), "{wanted}: {allowed}");
+        }
+        // What is refused is read too.
+        let left = told(address, site, LEFT).await;
+        assert!(left.starts_with("HTTP/1.1 400"), "{left}");
+        assert!(left.contains("access-control-allow-origin: *"), "{left}");
+        let asked = "GET /v1/models HTTP/1.1\r\nAuthorization: Bearer none\r\n\r\n";
+        let asked = told(address, site, asked).await;
+        assert!(asked.starts_with("HTTP/1.1 401"), "{asked}");
+        assert!(asked.contains("access-control-allow-origin: *"), "{asked}");
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_development_network_answers_pages_of_its_own_machine_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ProviderConfig {
+            allow_loopback: true,
+            ..ProviderConfig::default()
+        };
+        let (address, server) = served(config, dir.path()).await;
+        let own = "http://localhost:5173";
+        let allowed = told(address, own, PREFLIGHT).await;
+        let wanted = format!("access-control-allow-origin: {own}");
+        assert!(allowed.contains(&wanted), "{allowed}");
+        let refused = told(address, "https://app.example", PREFLIGHT).await;
+        assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+        server.abort();
     }
 
     #[tokio::test]
     async fn who_has_no_key_is_refused_before_a_byte_of_its_body_is_there() {
         let dir = tempfile::tempdir().unwrap();
-        let router = router(Arc::new(serving(dir.path())));
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(async move { axum::serve(listener, service).await });
+        let (address, server) = served(ProviderConfig::default(), dir.path()).await;
         let mut line = TcpStream::connect(address).await.unwrap();
         let head = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer lease-none\r\nContent-Length: {MAX_BODY}\r\n\r\n"

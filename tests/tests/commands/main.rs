@@ -1,6 +1,7 @@
 //! Every command that a user types, as typed: what it prints, how it fails, what it changed on chain.
 
 mod index;
+mod leases;
 mod looks;
 mod money;
 mod nodes;
@@ -52,8 +53,12 @@ async fn every_command_does_what_it_says() -> Result<()> {
     looks::readme_answers(&network)?;
     let wallet = money::pays(&network, dir).await?;
     money::asks(&network, &wallet).await?;
+    // A market's epochs pass while validators are asked and checked.
+    let market = leases::begins(&network, dir).await?;
     nodes::checks(&network, dir).await?;
+    market.ends(&network).await?;
     nodes::serves(&network, dir).await?;
+    market.is_settled(&network).await?;
     looks::pages_fetch_what_exists(&network).await?;
     index::exports(&network, dir).await?;
     index::missed(&network).await?;

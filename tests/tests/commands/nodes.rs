@@ -24,7 +24,7 @@ const SOL: u64 = 1_000_000_000;
 const ASK_EVERY: Duration = Duration::from_secs(15);
 
 /// A process that ends with the test, whatever becomes of it.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -137,13 +137,13 @@ pub async fn checks(network: &Network, dir: &Path) -> Result<()> {
 }
 
 /// An address that is free now.
-fn free_address() -> Result<String> {
+pub fn free_address() -> Result<String> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     Ok(listener.local_addr()?.to_string())
 }
 
 /// Ends by SIGTERM, and well.
-async fn stops(running: &mut Running) -> Result<()> {
+pub async fn stops(running: &mut Running) -> Result<()> {
     kill(Pid::from_raw(running.0.id() as i32), Signal::SIGTERM)?;
     let started = Instant::now();
     let status = loop {

@@ -23,10 +23,13 @@ use solana_signer::Signer;
 use std::{
     net::{Ipv4Addr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
 const PLACE: u16 = 5;
+/// More than a look and the first pause before a command begins again.
+const TIME_TO_BEGIN: Duration = Duration::from_secs(4);
 
 /// A client that takes any host key.
 struct Anybody;
@@ -155,17 +158,27 @@ async fn a_lease_s_container_is_entered_kept_running_held_for_proofs_and_ended()
     ensure!(said.contains("sleep 1234"), "{said}");
 
     // While a proof is made nothing moves, and sessions wait.
-    let frozen = containers.freeze(&lease).await?.context("it is not here")?;
+    let frozen = containers.hold(&lease).context("it is not here")?;
+    frozen.stands_still().await?;
     ensure!(runtime.inspect(&id).await? == Seen::Frozen);
     let waiting = ran(&handle, "echo at last");
     tokio::pin!(waiting);
-    let early = timeout(std::time::Duration::from_secs(2), &mut waiting).await;
+    let early = timeout(Duration::from_secs(2), &mut waiting).await;
     ensure!(early.is_err() && runtime.inspect(&id).await? == Seen::Frozen);
     drop(frozen);
     ensure!(waiting.await?.0 == "at last\n");
 
-    // A command that ends begins again on the same disk.
+    // A command that ends begins again on the same disk, but not beside a proof.
     ran(&handle, "touch /tmp/stop").await?;
+    until("the command has ended", async || {
+        Ok(runtime.inspect(&id).await? == Seen::Ended)
+    })
+    .await?;
+    let frozen = containers.hold(&lease).context("it is not here")?;
+    frozen.stands_still().await?;
+    tokio::time::sleep(TIME_TO_BEGIN).await;
+    ensure!(runtime.inspect(&id).await? == Seen::Ended);
+    drop(frozen);
     until("the command runs again", async || {
         let Some(handle) = enter(ssh, &wallet).await? else {
             return Ok(false);
@@ -234,7 +247,9 @@ async fn a_lease_whose_command_is_not_there_is_served_and_told_why_it_does_not_r
         Ok(told.matches(why).count() > 1)
     })
     .await?;
-    ensure!(containers.freeze(&lease).await?.is_some(), "it is proved");
+    let held = containers.hold(&lease).context("it is proved")?;
+    held.stands_still().await?;
+    drop(held);
     containers.stop(&lease).await?;
     machine.assert_gone(runtime.as_ref(), &id, PLACE).await
 }

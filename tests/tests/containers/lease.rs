@@ -1,6 +1,6 @@
 //! A lease of a container on real processes, as its tenant types it.
 
-use super::machine::{PATIENCE, image, is_able, until};
+use super::machine::{image, is_able, until};
 use anyhow::{Context, Result, ensure};
 use mythic_client::keys;
 use mythic_e2e::Network;
@@ -13,8 +13,14 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+const SLOT_MS: u64 = 50;
+/// Longest from an acceptance to the start, with the image at hand.
+const STARTS: Duration = Duration::from_secs(10);
+/// Longest from a close to where nothing is left: the grace, and then ten seconds.
+const ENDS: Duration = Duration::from_secs(15);
 
 /// A network whose provider leases out containers of this layout's images.
 async fn network(layout: &Path, run: &Path) -> Result<Network> {
@@ -22,8 +28,9 @@ async fn network(layout: &Path, run: &Path) -> Result<Network> {
         format!("[{:?}]", layout.display().to_string()),
         run.display().to_string(),
     );
+    let slot_ms = SLOT_MS.to_string();
     Network::start_with(
-        &["--validators", "1", "--slot-ms", "50"],
+        &["--validators", "1", "--slot-ms", &slot_ms],
         &[
             ("MYTHIC_PROVIDER__CONTAINERS__RUNTIME", "runc"),
             ("MYTHIC_PROVIDER__CONTAINERS__IMAGES", &images),
@@ -176,6 +183,9 @@ async fn a_lease_of_a_container_lives_from_its_request_to_its_end() -> Result<()
     let lease: Pubkey = address.parse()?;
     let (_, state) = chain.account::<Lease>(&lease).await?.context("no lease")?;
     ensure!(state.status() == Some(LeaseStatus::Active), "{state:?}");
+    let slots = state.started_slot.get() - state.accepted_slot.get();
+    let took = Duration::from_millis(slots * SLOT_MS);
+    ensure!(took <= STARTS, "it started {took:?} after its acceptance");
     used(&tenant, &address)?;
     by_wallet(&tenant, &address, scratch.path()).await?;
 
@@ -217,7 +227,8 @@ async fn a_lease_of_a_container_lives_from_its_request_to_its_end() -> Result<()
         Ok(!root.exists() && !disk.exists())
     })
     .await?;
-    ensure!(started.elapsed() < PATIENCE);
+    let took = started.elapsed();
+    ensure!(took <= ENDS, "it was gone {took:?} after its close");
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     ensure!(!mounts.contains(&address), "{mounts}");
     Ok(())

@@ -59,7 +59,12 @@ fn busybox() -> Option<PathBuf> {
 
 /// Whether containers by runc run here; if not, the test is counted as skipped, or fails where they must run.
 pub fn is_able() -> Result<bool> {
-    let Some(lack) = lack(RuntimeKind::Runc) else {
+    able(lack(RuntimeKind::Runc))
+}
+
+/// Whether nothing is lacking; if something is, the test is counted as skipped, or fails where containers must run.
+pub fn able(lack: Option<String>) -> Result<bool> {
+    let Some(lack) = lack else {
         return Ok(true);
     };
     if env::var_os("MYTHIC_REQUIRE_CONTAINERS").is_some_and(|v| v == "1") {
@@ -70,7 +75,7 @@ pub fn is_able() -> Result<bool> {
 }
 
 /// Counts a test as skipped.
-pub fn skip(lack: &str) -> Result<()> {
+fn skip(lack: &str) -> Result<()> {
     let test = std::thread::current();
     let line = format!("SKIPPED: {}", test.name().unwrap_or("a test"));
     // Past what captures the output of tests that pass.
@@ -229,6 +234,11 @@ impl Machine {
             is_encrypted: false,
             resolv_conf: "nameserver 192.0.2.53\n".into(),
         })
+    }
+
+    /// Where images that were fetched are noted.
+    pub fn noted(&self) -> PathBuf {
+        self.dir.path().join("fetched.json")
     }
 
     /// The directory of a container that only this process enters.

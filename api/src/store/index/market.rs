@@ -405,6 +405,21 @@ pub async fn requests(
     decode_all(rows)
 }
 
+/// A request by the address of its account.
+pub async fn request(
+    pool: &Pool,
+    commitment: &'static str,
+    key: &[u8],
+) -> ApiResult<Option<RequestRow>> {
+    let client = pool.get().await?;
+    let sql = format!(
+        "SELECT to_jsonb(r) FROM (SELECT {}, {REQUEST_COLUMNS} FROM analytics.requests_{commitment} WHERE id_key = $1) r",
+        texts(&REQUEST_KEYS)
+    );
+    let row = client.query_opt(&sql, &[&key]).await?;
+    row.map(|row| decode(row.get(0))).transpose()
+}
+
 fn market_object() -> String {
     "market".into()
 }

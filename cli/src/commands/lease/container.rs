@@ -56,7 +56,8 @@ pub async fn run(request: &Request, image: &str, connection: &Connection) -> Res
     );
     confirm(&question, request.yes)?;
 
-    let host = Host::new(&offer.endpoint)?;
+    let allow_loopback = request.reach.is_private(connection);
+    let host = Host::of_lease(&offer.endpoint, allow_loopback).await?;
     let document = Document::new(rand::random(), &Spec::container(spec.clone()));
     let source = host.leave(&document).await?;
     let slot = chain.slot(Commitment::Processed).await?;
@@ -87,6 +88,7 @@ pub async fn run(request: &Request, image: &str, connection: &Connection) -> Res
     let wanted = Expected {
         spec: &spec,
         operator: offer.operator.to_string(),
+        allow_loopback,
     };
     let access = entered(&chain, &wallet, &host, (&lease, &key, &wanted), state).await?;
 
@@ -123,6 +125,8 @@ struct Expected<'a> {
     spec: &'a ContainerSpec,
     /// Base58 key of the provider's operator.
     operator: String,
+    /// Whether it may be at an address that is not public.
+    allow_loopback: bool,
 }
 
 impl Expected<'_> {
@@ -161,7 +165,7 @@ async fn entered(
     let step = Step::new("Checking how it is reached, entering it, and acknowledging the start");
     let access = host.container(lease, &state).await?;
     wanted.check(lease, &access)?;
-    ssh::enter(&access, std::slice::from_ref(key)).await?;
+    ssh::enter(&access, std::slice::from_ref(key), wanted.allow_loopback).await?;
     acknowledge(chain, wallet, lease, state).await?;
     step.done();
     Ok(access)
@@ -180,6 +184,7 @@ mod tests {
         let wanted = Expected {
             spec: &spec,
             operator: "op".into(),
+            allow_loopback: false,
         };
         let good = ContainerAccess {
             lease: lease.to_string(),

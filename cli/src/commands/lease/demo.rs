@@ -1,8 +1,8 @@
-//! `mythic lease demo`: a whole lease in about a minute and a half, against the provider of a development network.
+//! `mythic lease demo`: a whole lease in about two minutes, against the provider of a development network.
 
 use super::{
     close::close,
-    host::Host,
+    host::{Host, Reach},
     image::ContainerArgs,
     probe::{self, Proof},
     read::{load, provider},
@@ -29,9 +29,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Seconds that are paid for; most of them come back.
 const SECONDS: u32 = 600;
 
-/// Walk through a lease: request, answer, proof of an epoch, close, refund. Takes a little more than an epoch
+/// Walk through a lease: request, answer, proof of an epoch, close, refund. Takes an epoch, its proof and the time to dispute that: two
+/// minutes on a development network
 #[derive(Args, Debug)]
 pub struct Demo {
+    #[command(flatten)]
+    reach: Reach,
     /// Sign without asking
     #[arg(long)]
     yes: bool,
@@ -53,6 +56,7 @@ impl Demo {
             max_concurrent: 2,
             min_tokens_per_second: None,
             container: ContainerArgs::default(),
+            reach: self.reach,
             yes: self.yes,
             json: false,
         };
@@ -60,7 +64,8 @@ impl Demo {
         let address = running.lease;
         let lease = load(&chain, &address).await?;
         let provider = provider(&chain, &lease).await?;
-        let host = Host::new(provider.endpoint.as_str())?;
+        let allow_loopback = self.reach.is_private(connection);
+        let host = Host::of_lease(provider.endpoint.as_str(), allow_loopback).await?;
         let operator = Pubkey::new_from_array(provider.operator);
 
         say!("2. Any OpenAI client works with that base URL and key, and no other key does.\n");

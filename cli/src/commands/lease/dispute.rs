@@ -3,7 +3,7 @@
 
 use super::{
     case::{self, OWN_TRANSACTIONS, Stakes, awaited, verdict},
-    host::{Host, is_of_dev},
+    host::{Host, Reach},
     kept::Elements,
     proofs::{self, Drawer, Evidence, Judged},
     read::{address, find, load, provider, seconds_of},
@@ -67,9 +67,8 @@ pub struct DisputeProof {
     /// Most that the bond may be, SOL or lamports (500000lamports) [default: what it is, and room for four disputes that come before]
     #[arg(long, value_parser = parse_amount, conflicts_with = "unserved")]
     max_bond: Option<u64>,
-    /// Ask providers at loopback and private addresses too: development networks only [default: of a `mythic dev` here]
-    #[arg(long)]
-    allow_loopback: bool,
+    #[command(flatten)]
+    reach: Reach,
     /// Return with the verdict; `mythic lease settle` collects bond and reward later
     #[arg(long)]
     no_wait: bool,
@@ -101,7 +100,7 @@ impl DisputeProof {
     ) -> Result<()> {
         let (chain, kept) = (connection.chain(), Elements::of(connection));
         let owner = provider(&chain, lease).await?;
-        let allow_loopback = self.allow_loopback || is_of_dev(connection);
+        let allow_loopback = self.reach.is_private(connection);
         let host = Host::of_stranger(owner.endpoint.as_str(), allow_loopback).await?;
         let (entry, evidence) = self.search(&chain, &host, (address, lease)).await?;
         note!("Epoch {}: {}", entry.epoch.get(), evidence.told());

@@ -6,6 +6,7 @@ use crate::{
     exit::{self, Exit},
 };
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 use mythic_interface::{hash::access_hash, market::state::Lease};
 use mythic_provider::{
     access::{Access, ContainerAccess},
@@ -38,11 +39,28 @@ const COUNT: &str = "Count from one to five hundred in words, one number a line.
 const MOST_MEASURED: u32 = 1_024;
 const TRIES: usize = 3;
 
-/// A provider's URL.
+/// Where a provider may be.
+#[derive(Args, Debug, Clone, Copy, Default)]
+pub struct Reach {
+    /// Ask a provider at loopback and private addresses too: development networks only [default: of a `mythic dev` here]
+    #[arg(long)]
+    allow_loopback: bool,
+}
+
+impl Reach {
+    /// Whether it may be at an address that is not public.
+    pub fn is_private(self, connection: &Connection) -> bool {
+        self.allow_loopback || is_of_dev(connection)
+    }
+}
+
+/// A provider at its URL.
 pub struct Host {
     endpoint: String,
+    origin: Origin,
     http: reqwest::Client,
     patience: Duration,
+    allow_loopback: bool,
 }
 
 /// What became of a request at its provider.
@@ -71,7 +89,7 @@ pub struct Said {
 
 /// Whether the chain is that of a `mythic dev` which runs in the data directory: everybody there has addresses of this machine. What one
 /// that is gone left there says nothing: its port may be another chain's by now.
-pub fn is_of_dev(connection: &Connection) -> bool {
+fn is_of_dev(connection: &Connection) -> bool {
     let (rpc, _) = connection.chain_urls();
     control::running(&connection.data_dir()).is_ok_and(|dev| dev.rpc_url == rpc)
 }
@@ -81,37 +99,50 @@ fn is_telling(made: u64, asked: u32) -> bool {
     made >= u64::from((asked / 2).max(FLOOR_ANSWER))
 }
 
+/// No provider is reached at a URL.
+fn none_at(url: &str, error: &anyhow::Error) -> anyhow::Error {
+    Exit::error(exit::UNREACHABLE, format!("no provider at {url}: {error}"))
+}
+
 impl Host {
-    /// The provider at this URL.
-    pub fn new(endpoint: &str) -> Result<Self> {
-        let http = mythic_http::client::builder()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none());
+    /// A tenant's provider at the URL that it wrote on the chain itself: its name is resolved first, and connections go to public
+    /// addresses alone unless `allow_loopback`.
+    pub async fn of_lease(endpoint: &str, allow_loopback: bool) -> Result<Self> {
+        let host = Self::of_stranger(endpoint, allow_loopback).await?;
         Ok(Self {
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
-            http: http.build().context("setting up HTTP")?,
             patience: PATIENCE,
+            ..host
         })
     }
 
-    /// The provider at a URL that it wrote on the chain itself, of whom nothing else is known: its name is resolved first, and
-    /// connections go to public addresses alone unless `allow_loopback`.
+    /// The same of a provider of whom nothing is wanted but what it published.
     pub async fn of_stranger(endpoint: &str, allow_loopback: bool) -> Result<Self> {
         let found = async {
             let origin = Origin::parse(endpoint)?;
-            anyhow::Ok(dial::client(&origin, allow_loopback).await?)
+            let http = dial::client(&origin, allow_loopback).await?;
+            anyhow::Ok((origin, http))
         };
-        let http = found.await.map_err(|error| {
-            Exit::error(
-                exit::UNREACHABLE,
-                format!("no provider at {endpoint}: {error}"),
-            )
-        })?;
+        let (origin, http) = found.await.map_err(|error| none_at(endpoint, &error))?;
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
+            origin,
             http,
             patience: STRANGERS_PATIENCE,
+            allow_loopback,
         })
+    }
+
+    /// What asks at a base URL that the provider stated: another place than its own is checked as its own was.
+    async fn client(&self, base_url: &str) -> Result<reqwest::Client> {
+        let found = async {
+            let origin = reqwest::Url::parse(base_url)?.origin();
+            let origin = Origin::parse(&origin.ascii_serialization())?;
+            match origin == self.origin {
+                true => Ok(self.http.clone()),
+                false => anyhow::Ok(dial::client(&origin, self.allow_loopback).await?),
+            }
+        };
+        found.await.map_err(|error| none_at(base_url, &error))
     }
 
     async fn bytes(&self, request: RequestBuilder) -> Result<Vec<u8>> {
@@ -175,7 +206,7 @@ impl Host {
             serde_json::to_vec(&json!({"values": values}))?,
         );
         let asked = signed::Request {
-            origin: &Origin::parse(&self.endpoint)?,
+            origin: &self.origin,
             method: "PUT",
             path: &path,
             purpose: &purpose::environment(lease),
@@ -241,7 +272,8 @@ impl Host {
     /// The models that a key may use, which must be one.
     pub async fn model(&self, access: &Access, key: &str) -> Result<String> {
         let url = format!("{}/models", access.base_url);
-        let bytes = self.bytes(self.http.get(url).bearer_auth(key)).await?;
+        let http = self.client(&access.base_url).await?;
+        let bytes = self.bytes(http.get(url).bearer_auth(key)).await?;
         let models: Value = serde_json::from_slice(&bytes)?;
         let id = models["data"][0]["id"].as_str().unwrap_or_default();
         ensure!(
@@ -308,7 +340,8 @@ impl Host {
             "temperature": 0,
         }))?;
         let url = format!("{}/chat/completions", access.base_url);
-        let ask = self.http.post(url).bearer_auth(key).body(body.clone());
+        let http = self.client(&access.base_url).await?;
+        let ask = http.post(url).bearer_auth(key).body(body.clone());
         let bytes = self.bytes(ask).await?;
         let answer: Value = serde_json::from_slice(&bytes)?;
         let text = answer["choices"][0]["message"]["content"].as_str();
@@ -346,6 +379,39 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn neither_a_provider_nor_what_it_states_is_asked_at_a_private_address() {
+        for endpoint in ["http://127.0.0.1:1", "http://10.1.2.3", "http://[::1]"] {
+            let refused = Host::of_lease(endpoint, false).await.err();
+            let refused = refused.expect(endpoint).to_string();
+            assert!(refused.contains("not a public address"), "{refused}");
+        }
+        let host = Host::of_lease("http://8.8.8.8", false).await.unwrap();
+        for base_url in [
+            "http://127.0.0.1:1/v1",
+            "http://8.8.8.8:1@127.0.0.1:1/v1",
+            "http://169.254.169.254/latest",
+            "http://[::ffff:10.0.0.1]/v1",
+        ] {
+            let access = Access {
+                lease: String::new(),
+                base_url: base_url.into(),
+                model: "m@0".into(),
+                max_concurrent: 1,
+                operator: String::new(),
+                min_tokens_per_second: None,
+            };
+            let refused = host.model(&access, "key").await.unwrap_err().to_string();
+            assert!(refused.contains("not a public address"), "{refused}");
+            let asked = (&Pubkey::default(), &Pubkey::default());
+            let refused = host.chat(&access, asked, "key", "Hi").await.err();
+            let refused = refused.expect(base_url).to_string();
+            assert!(refused.contains("not a public address"), "{refused}");
+        }
+        assert!(host.client("file:///etc/passwd").await.is_err());
+        assert!(host.client("http://8.8.8.8/v1").await.is_ok());
+    }
 
     #[test]
     fn an_answer_that_ends_early_says_nothing_of_speed() {

@@ -1,7 +1,7 @@
 //! `mythic lease probe`: whether a lease is what it should be, as far as its tenant can see.
 
 use super::{
-    host::{Host, Reached},
+    host::{Host, Reach, Reached},
     kept::Kept,
     proofs::{self, Drawer, Judged},
     read::{address, load, provider},
@@ -24,7 +24,8 @@ use solana_pubkey::Pubkey;
 
 /// Check a lease: that what the provider gives you is what it stated on chain, that it answers under your key and signs a receipt, as fast
 /// as it promised if it did (a container: that you get in, and what it says inside of its bounds), and that sixteen elements of its last
-/// published proof, drawn by the chain, are right. Exit code 6 if something is wrong; what to do then is said with it
+/// published proof, drawn by the chain, are right. Exit code 6 if something is wrong, 7 if the provider says
+/// of no proof what it published; what to do then is said with it
 #[derive(Args, Debug)]
 pub struct Probe {
     /// Address of the lease
@@ -35,6 +36,8 @@ pub struct Probe {
     /// Fill three quarters of the memory that a container has left, to see that it is there
     #[arg(long)]
     memory: bool,
+    #[command(flatten)]
+    reach: Reach,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -46,6 +49,26 @@ pub struct Published {
     pub proof: Proof,
     /// Newer epochs that should be and are not, the newest first.
     pub missing: Vec<u64>,
+    /// Newer epochs of which the provider does not say what it published, the newest first, and why each can't be read.
+    pub unread: Vec<(u64, String)>,
+}
+
+/// Epochs that may fail to be read before it is left at that: each may take as long as an answer.
+const MOST_UNREAD: usize = 3;
+
+impl Published {
+    /// The error where nothing can be said of any proof.
+    fn unknown(&self) -> Option<anyhow::Error> {
+        let (epoch, why) = self.unread.first()?;
+        matches!(self.proof, Proof::None).then(|| {
+            Exit::error(
+                exit::CANNOT_SAY,
+                format!(
+                    "epoch {epoch}: what is published of its proof can't be read: {why}; try again, and `mythic lease close` if that goes on"
+                ),
+            )
+        })
+    }
 }
 
 /// What was found out about the last published proof.
@@ -62,7 +85,8 @@ impl Probe {
         let (chain, address) = (connection.chain(), address(&self.lease)?);
         let lease = load(&chain, &address).await?;
         let provider = provider(&chain, &lease).await?;
-        let host = Host::new(provider.endpoint.as_str())?;
+        let allow_loopback = self.reach.is_private(connection);
+        let host = Host::of_lease(provider.endpoint.as_str(), allow_loopback).await?;
         let kept = Kept::read(connection, &address)?;
         let (own, document) = kept.map(|kept| (kept.key, kept.document)).unzip();
         let reached = match host.reached(&address, &lease).await {
@@ -90,6 +114,7 @@ impl Probe {
             }
         };
         let published = proof(&chain, &host, (&address, &lease)).await?;
+        let unknown = published.unknown();
         tell(published, &mut report);
         report.print(self.json)?;
         match slow {
@@ -99,13 +124,13 @@ impl Probe {
                     "it answers with {speed:.1} tokens a second and promised {floor}; if that stays so, `mythic lease close {address}`: what is not used comes back"
                 ),
             )),
-            None => Ok(()),
+            None => unknown.map_or(Ok(()), Err),
         }
     }
 
     /// Enters a container and asks there.
     async fn inside(&self, connection: &Connection, report: &mut Report) -> Result<()> {
-        let handle = ssh::login(&self.lease, connection).await?;
+        let handle = ssh::login(&self.lease, connection, self.reach).await?;
         let said = ssh::said(&handle, BOUNDS).await?;
         report.say("entered", "by the host key that was stated", true);
         for name in ["cores", "memory", "pids", "disk_kib"] {
@@ -231,8 +256,14 @@ fn value(said: &str, name: &str) -> Option<String> {
 }
 
 /// Says what is published of proofs.
-fn tell(Published { proof, missing }: Published, report: &mut Report) {
+fn tell(published: Published, report: &mut Report) {
+    let Published {
+        proof,
+        missing,
+        unread,
+    } = published;
     match proof {
+        Proof::None if !unread.is_empty() => report.say("proof", "unknown", None::<u64>),
         Proof::None => report.say("proof", "none is published yet", None::<u64>),
         Proof::Right { epoch, drawn } => report.say(
             "proof",
@@ -256,6 +287,12 @@ fn tell(Published { proof, missing }: Published, report: &mut Report) {
         );
         report.say("unpublished", told, missing);
     }
+    if !unread.is_empty() {
+        let said = |(epoch, why): &(u64, String)| format!("epoch {epoch}: {why}");
+        let told: Vec<String> = unread.iter().map(said).collect();
+        let epochs: Vec<u64> = unread.iter().map(|(epoch, _)| *epoch).collect();
+        report.say("unread", told.join("; "), epochs);
+    }
 }
 
 /// Checks what is published of the newest proof that is.
@@ -264,20 +301,44 @@ pub async fn proof(
     host: &Host,
     (address, lease): (&Pubkey, &Lease),
 ) -> Result<Published> {
-    let (drawer, mut missing) = (Drawer::read(chain).await?, Vec::new());
+    let drawer = Drawer::read(chain).await?;
+    newest(host, (address, lease), &drawer).await
+}
+
+/// The same, as drawn by these hashes.
+async fn newest(
+    host: &Host,
+    (address, lease): (&Pubkey, &Lease),
+    drawer: &Drawer,
+) -> Result<Published> {
+    let (mut missing, mut unread) = (Vec::new(), Vec::new());
     for entry in words::epochs(lease).into_iter().rev() {
         let epoch = entry.epoch.get();
         if entry.proof == NO_KEY {
             continue;
         }
         let draw = drawer.hash(entry);
-        let judged = proofs::ask(host, (address, lease), entry, (&drawer, draw)).await?;
+        let asked = proofs::ask(host, (address, lease), entry, (drawer, draw)).await;
+        let judged = match asked {
+            Ok(judged) => judged,
+            Err(error) => {
+                unread.push((epoch, format!("{error:#}")));
+                if unread.len() == MOST_UNREAD {
+                    break;
+                }
+                continue;
+            }
+        };
         match judged {
             Judged::Early => {}
             Judged::Missing => missing.push(epoch),
             Judged::Right { drawn } => {
                 let proof = Proof::Right { epoch, drawn };
-                return Ok(Published { proof, missing });
+                return Ok(Published {
+                    proof,
+                    missing,
+                    unread,
+                });
             }
             Judged::Unshown(_) | Judged::False(_) => {
                 let next = match judged {
@@ -297,12 +358,101 @@ pub async fn proof(
     Ok(Published {
         proof: Proof::None,
         missing,
+        unread,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytemuck::Zeroable;
+    use mythic_client::slot_hashes::SlotHashes;
+    use mythic_interface::market::state::EpochState;
+    use mythic_provider::proof::{Shape, opening::publish};
+    use std::collections::HashMap;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    /// A provider that has these answers for epochs' proofs, and a failure for all others.
+    async fn provider_of(answers: HashMap<u64, String>) -> Host {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (mut head, mut byte) = (Vec::<u8>::new(), [0_u8]);
+                while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).await.is_ok() {
+                    head.push(byte[0]);
+                }
+                let head = String::from_utf8_lossy(&head).into_owned();
+                let path = head.split(' ').nth(1).unwrap_or_default();
+                let epoch = path.rsplit('/').next().and_then(|end| end.parse().ok());
+                let (status, body) = match epoch.and_then(|epoch: u64| answers.get(&epoch)) {
+                    Some(body) => ("200 OK", body.as_str()),
+                    None => ("500 Internal Server Error", "{}"),
+                };
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Host::of_lease(&endpoint, true).await.unwrap()
+    }
+
+    /// A lease with a proof of each of these epochs, which its provider computed.
+    fn proved(address: Pubkey, epochs: &[u64]) -> (Lease, HashMap<u64, String>) {
+        let (mut lease, mut answers) = (Lease::zeroed(), HashMap::new());
+        lease.terms.units = 1;
+        lease.terms.probe.n.set(32);
+        lease.terms.probe.rounds.set(2);
+        for epoch in epochs {
+            let shape = Shape {
+                lease: address,
+                epoch: *epoch,
+                hash: [9; 32],
+                size: (1, 2, 32),
+            };
+            let proof = shape.compute();
+            let opening = publish(&shape, &proof, (100 * epoch + 8, [3; 32]));
+            answers.insert(*epoch, serde_json::to_string(&opening).unwrap());
+            let entry = &mut lease.ring[Lease::place(*epoch)];
+            entry.epoch.set(*epoch);
+            entry.slot.set(100 * epoch);
+            entry.hash = shape.hash;
+            entry.proof = proof.root();
+            entry.state = EpochState::Pending as u8;
+        }
+        (lease, answers)
+    }
+
+    #[tokio::test]
+    async fn a_proof_that_can_t_be_read_is_told_and_the_one_before_it_is_checked() {
+        let address = Pubkey::new_from_array([7; 32]);
+        let drawer = Drawer::at(1_000, SlotHashes::default());
+        let (lease, mut answers) = proved(address, &[5, 6]);
+        answers.remove(&6);
+        let host = provider_of(answers).await;
+        let published = newest(&host, (&address, &lease), &drawer).await.unwrap();
+        assert!(matches!(published.proof, Proof::Right { epoch: 5, .. }));
+        assert!(published.unknown().is_none() && published.missing.is_empty());
+        let mut report = Report::default();
+        tell(published, &mut report);
+        let told = report.into_json();
+        assert_eq!(told["proof"], 5);
+        assert_eq!(told["unread"][0], 6);
+
+        // Where none can be read, nothing is known; and nobody is waited for again and again.
+        let (lease, _) = proved(address, &[3, 4, 5, 6]);
+        let host = provider_of(HashMap::new()).await;
+        let published = newest(&host, (&address, &lease), &drawer).await.unwrap();
+        assert_eq!(published.unread.len(), MOST_UNREAD);
+        let unknown = published.unknown().unwrap();
+        assert_eq!(exit::code(&unknown), exit::CANNOT_SAY);
+        assert!(unknown.to_string().contains("answers 500"), "{unknown}");
+    }
 
     #[test]
     fn what_a_container_says_is_read_by_its_names() {

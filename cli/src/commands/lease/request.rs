@@ -1,7 +1,7 @@
 //! `mythic lease request`: from an offer to an endpoint that answers.
 
 use super::{
-    host::{Host, Word},
+    host::{Host, Reach, Word},
     image::ContainerArgs,
     kept::Kept,
     read::{address, load, request_at},
@@ -79,6 +79,8 @@ pub struct Request {
     pub min_tokens_per_second: Option<u32>,
     #[command(flatten)]
     pub container: ContainerArgs,
+    #[command(flatten)]
+    pub reach: Reach,
     /// Sign without asking
     #[arg(long)]
     pub yes: bool,
@@ -112,7 +114,7 @@ impl Request {
         );
         confirm(&question, self.yes)?;
 
-        let host = Host::new(&offer.endpoint)?;
+        let host = Host::of_lease(&offer.endpoint, self.reach.is_private(connection)).await?;
         let key = format!("lease-{}", hex::encode(rand::random::<[u8; 24]>()));
         let spec = Spec::endpoint(&lease_key_hash(key.as_bytes()), self.max_concurrent)
             .with_floor(self.min_tokens_per_second);
@@ -338,6 +340,7 @@ pub async fn accepted(
     let step = Step::new("Waiting until the provider takes it and starts");
     let started = Instant::now();
     let (mut told, forgotten) = (started, Decline::Environment.to_string());
+    let mut waited = None;
     loop {
         if let Some((_, state)) = chain.account::<Lease>(lease).await?
             && state.status() != Some(LeaseStatus::Accepted)
@@ -350,7 +353,7 @@ pub async fn accepted(
         if let Some(open) = open.filter(|open| open.header.status == RequestStatus::Open as u8) {
             let late = !window::open(slot, open.deadline_slot.get());
             let refusal = match host.word(request).await {
-                Word::Declined(reason) => Some(reason),
+                Word::Declined(reason) => Some(at_last(reason, waited.take())),
                 Word::Waiting(reason) if late => Some(reason),
                 Word::Waiting(reason) => {
                     step.note(&reason);
@@ -361,6 +364,7 @@ pub async fn accepted(
                             step.note(&format!("the environment can't be told again: {error:#}"));
                         }
                     }
+                    waited = Some(reason);
                     None
                 }
                 Word::Nothing => late.then(|| "it did not take it in time".to_owned()),
@@ -385,6 +389,14 @@ pub async fn accepted(
             ));
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Why a request is declined, with what it waited for until then: of one whose time ran out that is the reason.
+fn at_last(reason: String, waited: Option<String>) -> String {
+    match waited {
+        Some(before) if before != reason => format!("{reason}; until then: {before}"),
+        _ => reason,
     }
 }
 
@@ -477,6 +489,14 @@ pub async fn acknowledge(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_waited_is_told_what_for() {
+        let declined = |waited: Option<&str>| at_last("late".into(), waited.map(str::to_owned));
+        assert_eq!(declined(None), "late");
+        assert_eq!(declined(Some("late")), "late");
+        assert_eq!(declined(Some("no room")), "late; until then: no room");
+    }
 
     #[test]
     fn what_was_not_asked_for_is_not_acknowledged() {

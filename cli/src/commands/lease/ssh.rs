@@ -1,7 +1,7 @@
 //! `mythic lease ssh` and `logs`: into a container by SSH, whose host key must be the one that the start states on chain.
 
 use super::{
-    host::Host,
+    host::{Host, Reach},
     kept::Kept,
     read::{address, load, provider},
 };
@@ -18,6 +18,7 @@ use mythic_provider::{
     container::ssh::session::{FOLLOW, LOGS, RESTART},
     spec::container::ssh_key,
 };
+use mythic_wire::{Origin, dial};
 use russh::{
     Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf,
     client::{self, ChannelOpenHandle, Handle, Msg, Session},
@@ -30,6 +31,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 use solana_keypair::Keypair;
 use std::{
     io::{IsTerminal as _, Read as _},
+    net::{Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -75,6 +77,8 @@ pub struct Ssh {
     /// Give the command a terminal
     #[arg(short, long)]
     terminal: bool,
+    #[command(flatten)]
+    reach: Reach,
     /// Command [default: a shell]
     #[arg(last = true)]
     command: Vec<String>,
@@ -88,6 +92,8 @@ pub struct Logs {
     /// Go on with what it writes from now on
     #[arg(short, long)]
     follow: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// A key with which a tenant logs in.
@@ -220,24 +226,40 @@ impl client::Handler for Known {
     }
 }
 
+/// Addresses of a container, all of them public unless `allow_loopback`.
+async fn addresses(access: &ContainerAccess, allow_loopback: bool) -> Result<Vec<SocketAddr>> {
+    let host = match access.host.parse::<Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => access.host.clone(),
+    };
+    let origin = Origin::parse(&format!("http://{host}:{}", access.ssh_port))?;
+    let (_, addresses) = dial::resolve(&origin, allow_loopback).await?;
+    Ok(addresses)
+}
+
 /// Logs in with the first of these keys that is taken.
-pub async fn enter(access: &ContainerAccess, keys: &[LoginKey]) -> Result<Handle<Known>> {
+pub async fn enter(
+    access: &ContainerAccess,
+    keys: &[LoginKey],
+    allow_loopback: bool,
+) -> Result<Handle<Known>> {
     let stated = ssh_key(&access.host_key).context("the provider's host key is no key")?;
     let config = client::Config {
         keepalive_interval: Some(ALIVE),
         nodelay: true,
         ..client::Config::default()
     };
-    let place = (access.host.as_str(), access.ssh_port);
     let unreachable = |error: String| {
-        let (host, port) = place;
+        let (host, port) = (&access.host, access.ssh_port);
         Exit::error(
             exit::UNREACHABLE,
             format!("no container at {host}:{port}: {error}"),
         )
     };
     let known = Known(stated.key_data().clone());
-    let connecting = client::connect(Arc::new(config), place, known);
+    let found = addresses(access, allow_loopback).await;
+    let found = found.map_err(|error| unreachable(error.to_string()))?;
+    let connecting = client::connect(Arc::new(config), found.as_slice(), known);
     let connected = timeout(PATIENCE, connecting).await;
     let mut handle = match connected {
         Err(_) => return Err(unreachable("it does not answer".into())),
@@ -265,18 +287,19 @@ pub async fn enter(access: &ContainerAccess, keys: &[LoginKey]) -> Result<Handle
 }
 
 /// Finds a lease's container and logs in: with the key that is kept of it, else with the wallet's.
-pub async fn login(lease: &str, connection: &Connection) -> Result<Handle<Known>> {
+pub async fn login(lease: &str, connection: &Connection, reach: Reach) -> Result<Handle<Known>> {
     let (chain, lease) = (connection.chain(), address(lease)?);
     let state = load(&chain, &lease).await?;
     let provider = provider(&chain, &state).await?;
-    let host = Host::new(provider.endpoint.as_str())?;
+    let allow_loopback = reach.is_private(connection);
+    let host = Host::of_lease(provider.endpoint.as_str(), allow_loopback).await?;
     let access = host.container(&lease, &state).await?;
     let kept = Kept::read(connection, &lease)?.and_then(|kept| kept.ssh_key);
     let keys = match kept {
         Some(kept) => vec![LoginKey::read(&kept)?],
         None => vec![LoginKey::of_wallet(&connection.wallet()?)],
     };
-    enter(&access, &keys).await
+    enter(&access, &keys, allow_loopback).await
 }
 
 /// What a command says; its exit code must be 0.
@@ -308,7 +331,7 @@ pub async fn said(handle: &Handle<Known>, command: &str) -> Result<String> {
 impl Logs {
     /// Runs it.
     pub async fn run(self, connection: &Connection) -> Result<()> {
-        let handle = login(&self.lease, connection).await?;
+        let handle = login(&self.lease, connection, self.reach).await?;
         let channel = handle.channel_open_session().await?;
         let name = if self.follow { FOLLOW } else { LOGS };
         channel.request_subsystem(true, name).await?;
@@ -325,7 +348,7 @@ impl Ssh {
             .iter()
             .map(|text| ports(text))
             .collect::<Result<_>>()?;
-        let handle = Arc::new(login(&self.lease, connection).await?);
+        let handle = Arc::new(login(&self.lease, connection, self.reach).await?);
         if self.restart {
             let channel = handle.channel_open_session().await?;
             channel.request_subsystem(true, RESTART).await?;
@@ -597,6 +620,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_container_is_entered_at_public_addresses_alone() {
+        let stated = |host: &str| ContainerAccess {
+            lease: String::new(),
+            host: host.into(),
+            ssh_port: 80,
+            host_key: LoginKey::fresh().public().unwrap(),
+            ports: Vec::new(),
+            image: String::new(),
+            operator: String::new(),
+        };
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "0x7f.1",
+            "::1",
+            "[::1]",
+            "169.254.169.254",
+        ] {
+            let refused = enter(&stated(host), &[], false).await.err();
+            let refused = refused.expect(host).to_string();
+            assert!(refused.contains("not a public address"), "{refused}");
+            assert!(addresses(&stated(host), true).await.is_ok(), "{host}");
+        }
+        for host in ["", "8.8.8.8/", "me@8.8.8.8", "8.8.8.8:22"] {
+            assert!(addresses(&stated(host), true).await.is_err(), "{host}");
+        }
+        for host in ["8.8.8.8", "2606:4700:4700::1111"] {
+            let found = addresses(&stated(host), false).await.unwrap();
+            assert_eq!(found, [SocketAddr::new(host.parse().unwrap(), 80)]);
+        }
+    }
+
+    #[tokio::test]
     async fn a_provider_opens_no_channel_into_its_tenant() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (host, key) = (LoginKey::fresh(), LoginKey::fresh());
@@ -620,7 +676,7 @@ mod tests {
             let running = server::run_stream(Arc::new(config), stream, pushy).await;
             let _ = running.unwrap().await;
         });
-        let _entered = enter(&access, &[key]).await.unwrap();
+        let _entered = enter(&access, &[key], true).await.unwrap();
         let taken = timeout(PATIENCE, taken).await.unwrap().unwrap();
         assert_eq!(taken, [false; 7]);
     }

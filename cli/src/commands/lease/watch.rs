@@ -3,7 +3,7 @@
 
 use super::{
     case::{self, Stakes},
-    host::{Host, is_of_dev},
+    host::{Host, Reach},
     kept::Elements,
     proofs::{self, Drawer, Judged},
     read::{address, find, load},
@@ -80,9 +80,8 @@ pub struct Watch {
     /// Most that the bond of one dispute may be, SOL or lamports (500000lamports); up to eight are open at a time
     #[arg(long, value_parser = parse_amount, requires = "dispute")]
     max_bond: Option<u64>,
-    /// Ask providers at loopback and private addresses too: development networks only [default: of a `mythic dev` here]
-    #[arg(long)]
-    allow_loopback: bool,
+    #[command(flatten)]
+    reach: Reach,
     /// Begin without asking
     #[arg(long)]
     yes: bool,
@@ -110,7 +109,7 @@ impl Watch {
         let mut watcher = Watcher {
             chain,
             named,
-            allow_loopback: self.allow_loopback || is_of_dev(connection),
+            allow_loopback: self.reach.is_private(connection),
             json: self.json,
             hunter,
             said: HashMap::new(),

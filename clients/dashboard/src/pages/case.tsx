@@ -16,21 +16,27 @@ const FRACTION = 2 ** 16;
 
 /** The phases of a case with their slots, as far as they are known. */
 export function steps(found: CaseDetails): Step[] {
-  const over = known(found.resolved_slot);
+  const resolved = found.resolved_slot;
+  const over = known(resolved);
+  // Who judges is drawn once nobody may join any more and everything is shown.
+  const closed = known(found.joining_end_slot) && known(found.leaves_slot) ? Math.max(found.joining_end_slot, found.leaves_slot) : null;
   const plan: [name: string, from: number | null, until: number | null][] = [
     ["opening", found.opened_slot, found.shown_slot ?? (over ? null : found.leaves_due_slot)],
     ["joining", found.shown_slot, found.joining_end_slot],
     ["showing", found.joining_end_slot, found.leaves_due_slot],
-    ["draw", found.leaves_slot, found.commit_from_slot],
+    ["draw", closed, found.commit_from_slot],
     ["commit", found.commit_from_slot, found.commit_end_slot],
     ["reveal", found.commit_end_slot, found.reveal_end_slot],
-    ["resolved", found.resolved_slot, null],
+    ["resolved", resolved, null],
   ];
   const shown = plan.filter(([name]) => name !== "showing" || found.phase === "showing");
   const at = shown.findIndex(([name]) => name === found.phase);
   return shown.map(([name, from, until], index): Step => {
-    const past = known(from) && (over ? from <= (found.resolved_slot ?? 0) : index < at || found.phase === "due");
-    const slots = known(from) ? "slot " + count(from) + (known(until) && until !== from ? " to " + count(until) : "") : over ? "it did not come to this" : "to come";
+    const came = known(from) && (!over || from <= resolved);
+    const past = came && (over || index < at || found.phase === "due");
+    // A case may be resolved before a phase's time is over.
+    const end = over && known(until) ? Math.min(until, resolved) : until;
+    const slots = came ? "slot " + count(from) + (known(end) && end !== from ? " to " + count(end) : "") : over ? "it did not come to this" : "to come";
     const lost = name === "resolved" && (found.verdict === "guilty" || found.verdict === "fault");
     return { name, note: slots, state: index === at && !over ? "now" : past ? (lost ? "over" : "done") : "later" };
   });

@@ -47,7 +47,7 @@ async function load(signal: AbortSignal): Promise<Read> {
 
 /** Pages on which a key may be somebody, and the route that knows. */
 const PLACES = [
-  ["jobs", "/v1/jobs/"], ["cases", "/v1/cases/"], ["validators", "/v1/validators/"], ["leases", "/v1/leases/"], ["providers", "/v1/providers/"],
+  ["jobs", "/v1/jobs/"], ["cases", "/v1/cases/"], ["validators", "/v1/validators/"], ["leases", "/v1/leases/"], ["requests", "/v1/requests/"], ["providers", "/v1/providers/"],
 ] as const;
 
 function Find(): JSX.Element {
@@ -71,7 +71,7 @@ function Find(): JSX.Element {
   return (
     <form class="find" role="search" onSubmit={submit}>
       <label>
-        Find a job, case, validator, lease or provider
+        Find a job, case, validator, lease, request or provider
         <input name="key" placeholder="its address, or chatcmpl-…" autocomplete="off" spellcheck={false} maxLength={60} />
       </label>
       <button type="submit">Find</button>

@@ -85,7 +85,7 @@ function Shown({ job, network }: { job: JobDetails; network: Network }): JSX.Ele
       {job.exact === false ? <p class="card warn">A gap in the index may hide changes of this job.</p> : null}
       <Section title="Progress">
         <div class="card">
-          <p><Pill word={job.status} /> {known(job.commitment) ? <span class="quiet">as {job.commitment}</span> : null} {known(job.end_reason) ? <span class="quiet">because {words(job.end_reason)}</span> : null}</p>
+          <p><Pill word={job.status} /> <span class="quiet">{[known(job.commitment) ? "held at " + job.commitment : null, known(job.end_reason) ? "ended by: " + words(job.end_reason) : null].filter(known).join(", ")}</span></p>
           <Steps steps={steps(job)} />
         </div>
       </Section>
@@ -99,7 +99,7 @@ function Shown({ job, network }: { job: JobDetails; network: Network }): JSX.Ele
         </Section>
       ) : null}
       {known(job.output) ? <Section title="Answer"><div class="card"><pre class="answer">{job.output}</pre></div></Section> : null}
-      <Section title="Check it yourself" about="The validator committed to this answer before it was paid. Whoever has the evidence can see whether answer, hashes and account agree.">
+      <Section title="Check it yourself" about="The validator committed to this answer before it was paid. Whoever has the evidence can see whether its tokens, their hashes and the chain's account agree.">
         <Check job={job} />
         <p>On your machine, with the model: it computes the answer again, position by position, and trusts nobody.</p>
         <Code text={`mythic verify ${job.id} --gateway ${location.origin}`} label="the command that checks this answer" />

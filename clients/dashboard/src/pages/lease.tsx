@@ -177,7 +177,7 @@ function Shown({ read: { lease, epochs, disputes } }: { read: Read }): JSX.Eleme
               ["Units", <Count value={lease.units} />],
               ["Price", <Money amount={lease.price_lamports} />, "a second and unit"],
               ["Stake behind a unit", <Money amount={lease.stake_per_unit_lamports} />],
-              ["Request", <Key id={lease.request} whole />],
+              ["Request", <Key id={lease.request} kind="requests" whole />],
               ["Terms hash", <Key id={lease.terms_hash} whole />],
               ["Access hash", <Key id={lease.access_hash} whole />],
               ["Held at", words(lease.commitment)],

@@ -52,7 +52,7 @@ const PROVIDERS: Column<Provider>[] = [
 ];
 
 const REQUESTS: Column<LeaseRequest>[] = [
-  column("Request", (row) => <Key id={row.id} />),
+  column("Request", (row) => <Key id={row.id} kind="requests" />),
   column("Status", (row) => <Pill word={row.status} />),
   column("Lease", (row) => (row.lease ? <Key id={row.lease} kind="leases" /> : <span class="quiet">none</span>)),
   column("Tenant", (row) => <Key id={row.tenant} />),

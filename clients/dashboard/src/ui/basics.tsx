@@ -75,7 +75,7 @@ export function Copy({ text, label }: { text: string; label: string }): JSX.Elem
   );
 }
 
-export type AccountKind = "jobs" | "cases" | "validators" | "leases" | "providers";
+export type AccountKind = "jobs" | "cases" | "validators" | "leases" | "requests" | "providers";
 
 /** A key: short in lists, whole where there is place; it leads to its page if it has one. */
 export function Key({ id, kind, whole }: { id: Maybe<string>; kind?: AccountKind; whole?: boolean }): JSX.Element {

@@ -7,13 +7,16 @@ import { count, known, words } from "../format";
 import type { JobDetails } from "../types";
 
 const VERDICTS: Record<Verification["verdict"], [tone: string, text: string]> = {
-  verified: ["good", "Everything agrees: answer, evidence, receipt and the chain's account."],
+  verified: ["good", "The tokens of prompt and answer, the choice of each, the receipt and the chain's accounts agree."],
   mismatch: ["bad", "Something differs."],
   incomplete: ["warn", "Nothing differs, but not everything could be checked."],
 };
 
 const marks = (ok: boolean | null): [tone: string, mark: string, word: string] =>
   ok === null ? ["quiet", "–", "not checked"] : ok ? ["good", "✓", "holds"] : ["bad", "✗", "differs"];
+
+/** What is said of a thing, without its name before it. */
+const rest = (name: string, says: string): string => (says.startsWith(name + " ") ? says.slice(name.length + 1) : says);
 
 /** What was found, thing by thing. */
 export function Found({ found }: { found: Verification }): JSX.Element {
@@ -25,10 +28,15 @@ export function Found({ found }: { found: Verification }): JSX.Element {
         {found.windowOpen === true ? " The result can still be contested." : found.windowOpen === false ? " The window is over." : ""}
         {found.pending ? " What is missing may still come: check again." : ""}
       </p>
+      {found.verdict === "verified" ? (
+        <p class="quiet">
+          Tokens are numbers: that they spell the text above, and that the model gives them, is not checked here. The command below computes the answer again, and shows what each token spells.
+        </p>
+      ) : null}
       <ul class="checks">
         {found.checks.map(({ name, ok, says }) => {
           const [tone, mark, word] = marks(ok);
-          return <li key={name + says} class={tone}><span aria-hidden="true">{mark}</span><span class="hidden">{word}: </span><b>{words(name)}</b> <bdi class="foreign">{says}</bdi></li>;
+          return <li key={name + says} class={tone}><span aria-hidden="true">{mark}</span><span class="hidden">{word}: </span><b>{words(name)}</b> <bdi class="foreign">{rest(name, says)}</bdi></li>;
         })}
       </ul>
     </>
@@ -68,7 +76,7 @@ export function Check({ job }: { job: Pick<JobDetails, "id" | "submitted_slot"> 
       <form class="check" onSubmit={submit}>
         <label>
           API key that paid
-          <input name="key" type="password" autocomplete="off" spellcheck={false} placeholder={isLocal() ? "not needed on a development network" : "mk-…"} />
+          <input name="key" type="password" autocomplete="off" spellcheck={false} placeholder={isLocal() ? "not needed here" : "mk-…"} />
         </label>
         <label>
           RPC of the chain

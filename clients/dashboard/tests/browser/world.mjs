@@ -42,6 +42,7 @@ export const running = () => {
 
 export const CASE = key("case");
 export const LEASE = key("lease");
+export const REQUEST = key("open request");
 export const PROVIDER = key("provider");
 
 function theCase() {
@@ -156,12 +157,13 @@ export function world() {
     }],
     classes: [{ object: "class", id: key("class"), name: "cpu", retired: false, matrix_side: 512, rounds: 8, proof_slots: 50, stake_per_unit_lamports: 1_000_000_000, vram_mib: 0, calibrated: true, registered_slot: 92, registered_at: ago(85_000), ...held }],
     requests: [{
-      object: "lease_request", id: key("open request"), tenant: key("tenant"), class: key("class"), class_name: "cpu", provider: null, model: null, status: "open", kind: "container", units: 1, region: "", isolation: "container", price_lamports: 12_000,
-      seconds: 600, deposited_lamports: 7_200_000, escrow_lamports: 7_200_000, refunded_lamports: 0, spec_hash: hash("spec"), spec_source: HOSTILE, lease: null, requested_slot: SLOT - 20, deadline_slot: SLOT + 400, ended_slot: null, requested_at: ago(8), ended_at: null, ...held,
+      object: "lease_request", id: REQUEST, tenant: key("tenant"), class: key("class"), class_name: "cpu", provider: null, model: null, status: "open", kind: "container", units: 1, region: "", isolation: "container", price_lamports: 12_000,
+      seconds: 600, deposited_lamports: 7_200_000, escrow_lamports: 7_200_000, refunded_lamports: 0, spec_hash: hash("spec"), spec_source: HOSTILE, terms_hash: hash("request terms"), epoch_slots: 150, epoch_seconds: 60, lease: null, requested_slot: SLOT - 20, deadline_slot: SLOT + 400, ended_slot: null, closed_slot: null, requested_at: ago(8), ended_at: null, ...held,
     }],
     leases: [lease()],
     epochs: [epoch(now, "pending"), epoch(now - 1, "released"), epoch(now - 3, "released"), epoch(now - 4, "released")],
     evidence: null,
+    receipt: null,
     metrics: 'mythic_gateway_first_text_seconds_bucket{le="0.5"} 2\nmythic_gateway_first_text_seconds_bucket{le="1"} 30\nmythic_gateway_first_text_seconds_bucket{le="+Inf"} 30\n',
   };
 }
@@ -186,6 +188,7 @@ export function answer(all, path, query) {
       if (!id) return list(filtered(all.jobs, "status", "validator", "owner", "model"));
       const row = all.jobs.find((row) => row.id === id);
       if (part === "evidence") return all.evidence ? { status: 200, body: all.evidence } : refusal(403, "evidence_forbidden", "evidence is for who paid");
+      if (part === "receipt" && all.receipt?.job === id) return { status: 200, body: all.receipt };
       if (part === "receipt" && row) {
         const { validator_lamports, foundation_lamports, burned_lamports } = row;
         return { status: 200, body: { ...row, object: "receipt", job: row.id, price_in_lamports_per_1k: row.price_in, price_out_lamports_per_1k: row.price_out, split: { validator_lamports, foundation_lamports, burned_lamports }, attempts: [] } };
@@ -196,7 +199,7 @@ export function answer(all, path, query) {
     case "validators": return id ? found(all.validators.find((row) => row.authority === id || row.id === id), "validator_not_found") : list(all.validators);
     case "providers": return id ? found(all.providers.find((row) => row.authority === id || row.id === id), "provider_not_found") : list(all.providers);
     case "classes": return list(all.classes);
-    case "requests": return list(filtered(all.requests, "status"));
+    case "requests": return id ? found(all.requests.find((row) => row.id === id), "request_not_found") : list(filtered(all.requests, "status"));
     case "leases": {
       if (part === "epochs") return list(all.epochs);
       if (part === "disputes") return list([]);

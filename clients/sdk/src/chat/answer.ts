@@ -2,6 +2,7 @@
 
 import { ProtocolError } from "../errors.js";
 import { toSol } from "../wire/shape.js";
+import type { Expected } from "../verify/verify.js";
 import type { ChatCompletionChunk, Usage } from "../wire/types.js";
 
 /** Names the receipt of an answer; `receipts.verify` checks it. */
@@ -10,6 +11,8 @@ export interface ReceiptReference {
   jobId: string;
   /** Where the gateway has the receipt. */
   url: string;
+  /** What was asked for, with which the job's terms are compared. */
+  expected?: Expected;
 }
 
 /** A whole answer. */
@@ -34,7 +37,10 @@ export interface Answer {
   usage: Usage | null;
   /** The chain did not show the result in time: nobody vouches for the answer yet, its receipt tells later. */
   unconfirmed: boolean;
-  /** A stored answer to the same request was shown again; nothing was paid for it. */
+  /**
+   * A stored answer to a request that was sent before under the same key: this call paid nothing for it. Where the answer to the first
+   * sending was lost with its line, that sending paid.
+   */
   replayed: boolean;
 }
 
@@ -45,6 +51,12 @@ export class Collected {
   #model = "";
   #usage: Usage | null = null;
   #mythic: NonNullable<ChatCompletionChunk["mythic"]> | undefined;
+  readonly #expected: Expected;
+
+  /** `expected` is what was asked for. */
+  constructor(expected: Expected) {
+    this.#expected = expected;
+  }
 
   add(chunk: ChatCompletionChunk): void {
     this.#model = chunk.model;
@@ -68,12 +80,18 @@ export class Collected {
       cost: mythic.cost_lamports,
       costSol: toSol(mythic.cost_lamports),
       validator: mythic.validator,
-      receipt: { jobId: mythic.job, url: mythic.receipt ?? "" },
+      receipt: { jobId: mythic.job, url: mythic.receipt ?? "", expected: { ...this.#expected, model: this.#modelId() } },
       finishReason: this.#finish,
       model: this.#model,
       usage: this.#usage,
       unconfirmed: mythic.unconfirmed ?? false,
       replayed: mythic.replayed ?? false,
     };
+  }
+
+  /** The model asked for, if it was by an id; a name is anybody's, and the answer says which model bore it. */
+  #modelId(): string {
+    const { model } = this.#expected;
+    return model?.includes("@") ? model : this.#model;
   }
 }

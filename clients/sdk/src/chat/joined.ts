@@ -29,6 +29,8 @@ export interface Standing {
   jobId: string | undefined;
   /** What was told of each choice. */
   told: Map<number, string>;
+  /** Whether the first line told a stored answer again; undefined before it. */
+  replayed?: boolean;
 }
 
 /** The stream broke in a way that joining it again may mend. */
@@ -75,13 +77,18 @@ async function* rejoined(transport: Transport, call: Call, standing: Standing, i
       for (const [choice, text] of again.told) {
         if (text.length > (standing.told.get(choice)?.length ?? 0)) standing.told.set(choice, text);
       }
-      if (rest) yield rest;
+      if (rest) yield sinceTheFirst(rest, standing);
     }
   } catch (error) {
     if (error instanceof Cut || call.signal?.aborted) throw error;
     // The answer was begun: that it can't be joined is not a refusal of the request.
     throw interrupted(standing, error instanceof Error ? error : new Error(String(error)));
   }
+}
+
+/** An answer that was made for the first line is told again to the second one: it is no replay for that. */
+function sinceTheFirst(chunk: ChatCompletionChunk, { replayed }: Standing): ChatCompletionChunk {
+  return chunk.mythic?.replayed && replayed === false ? { ...chunk, mythic: { ...chunk.mythic, replayed: false } } : chunk;
 }
 
 /** What of a chunk was not told before the cut; `undefined` if nothing. */
@@ -105,6 +112,7 @@ function unheard(chunk: ChatCompletionChunk, before: Standing, again: Standing):
 async function* read(transport: Transport, call: Call, standing: Standing, idleMs: number): AsyncGenerator<ChatCompletionChunk> {
   const response = await transport.request(call, "head");
   standing.jobId = response.headers.get("x-mythic-job-id") ?? standing.jobId;
+  standing.replayed ??= response.headers.get("x-mythic-replayed") === "true";
   if (!response.body) throw new ProtocolError("a stream without a body");
   try {
     for await (const { data } of serverSentEvents(chunksOf(response.body, idleMs))) {

@@ -33,6 +33,11 @@ export interface AnswerOptions {
 export interface PaymentOptions {
   /** `wallet`: by an own transaction that the client's wallet signs; `key`: by the API key. */
   pay?: "key" | "wallet";
+  /**
+   * With `pay: "wallet"`: most lamports that the job may cost, for the longest answer. Without it the tokens of the prompt are the gateway's
+   * word; prices are the chain's, and the most tokens of the answer are yours.
+   */
+  maxLamports?: bigint;
   /** Names the request: sent again under the same name, it is answered once and paid once. Made by the client without one. */
   idempotencyKey?: string;
 }
@@ -72,11 +77,12 @@ export function splitParameters(parameters: CompletionParameters): {
   body: Omit<ChatBody, "messages">;
   options: PaymentOptions & RequestOptions;
 } {
-  const { pay, idempotencyKey, signal, timeoutMs, maxRetries, ...body } = parameters;
+  const { pay, maxLamports, idempotencyKey, signal, timeoutMs, maxRetries, ...body } = parameters;
   return {
     body,
     options: {
       ...(pay !== undefined && { pay }),
+      ...(maxLamports !== undefined && { maxLamports }),
       ...(idempotencyKey !== undefined && { idempotencyKey }),
       ...(signal !== undefined && { signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),

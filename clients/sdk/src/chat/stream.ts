@@ -2,6 +2,7 @@
 
 import { AbortedError } from "../errors.js";
 import type { Call, Transport } from "../http/transport.js";
+import type { Expected } from "../verify/verify.js";
 import { stringify } from "../wire/json.js";
 import type { ChatCompletionChunk } from "../wire/types.js";
 import { type Answer, Collected } from "./answer.js";
@@ -61,12 +62,14 @@ export class CompletionStream implements AsyncIterable<ChatCompletionChunk> {
 /** A streamed answer as text. It is read once, by a loop, as a ReadableStream or by `final()`. */
 export class TextStream implements AsyncIterable<string> {
   readonly #chunks: CompletionStream;
-  readonly #collected = new Collected();
+  readonly #collected: Collected;
   #final: Promise<Answer> | undefined;
   #ended = false;
 
-  constructor(chunks: CompletionStream) {
+  /** `expected` is what was asked for. */
+  constructor(chunks: CompletionStream, expected: Expected) {
     this.#chunks = chunks;
+    this.#collected = new Collected(expected);
   }
 
   /** The job, as soon as the gateway names it. */
@@ -124,8 +127,8 @@ function readable<T>(source: AsyncIterable<T>, write: (item: T) => string, last:
 }
 
 /** Collects a stream's chunks to one answer; throws if it lacks what every answer has. */
-export async function collect(chunks: AsyncIterable<ChatCompletionChunk>): Promise<Answer> {
-  const collected = new Collected();
+export async function collect(chunks: AsyncIterable<ChatCompletionChunk>, expected: Expected): Promise<Answer> {
+  const collected = new Collected(expected);
   for await (const chunk of chunks) collected.add(chunk);
   return collected.answer();
 }

@@ -25,6 +25,13 @@ export interface EventsOptions {
   validator?: string;
   owner?: string;
   model?: string;
+  /** Only this lease, with its request, epochs and disputes. */
+  lease?: string;
+  /** Only this request for capacity. */
+  request?: string;
+  tenant?: string;
+  /** Authority of a provider of capacity. */
+  provider?: string;
   signal?: AbortSignal;
   /**
    * What happens when the events after `after` are no longer kept: `throw` a GoneError (default), or `skip` to what comes from now on,
@@ -125,8 +132,11 @@ export class Events {
   }
 }
 
-function filters({ entity, job, validator, owner, model }: EventsOptions): Record<string, string | undefined> {
-  return { entity, job, validator, owner, model };
+/** What the gateway filters by, under its own names. */
+const FILTERS = ["entity", "job", "validator", "owner", "model", "lease", "request", "tenant", "provider"] as const;
+
+function filters(options: EventsOptions): Record<string, string | undefined> {
+  return Object.fromEntries(FILTERS.map((name) => [name, options[name]]));
 }
 
 /** Whether coming again may help: not where the gateway refuses what is asked. */

@@ -59,6 +59,10 @@ export interface Statistics {
   settlements: Rows<"Page_SettlementRow">;
   slashes: Rows<"Page_SlashRow">;
   fingerprints: Rows<"Page_FingerprintRow">;
+  /** What was burned on each day, by reason. */
+  burned: Rows<"Page_BurnedDay">;
+  /** The Compute Market on each day. */
+  market: Rows<"Page_MarketDay">;
 }
 
 /** Rows of a statistic, newest first. */

@@ -6,7 +6,7 @@ import { sleep } from "../http/retry.js";
 import type { Fetch, RequestOptions } from "../http/transport.js";
 import { type AccountData, readAccount } from "../verify/rpc.js";
 import { jobAccount } from "../verify/accounts.js";
-import { type Verification, verify } from "../verify/verify.js";
+import { type Expected, type Verification, verify } from "../verify/verify.js";
 import type { Evidence, Receipt } from "../wire/types.js";
 import type { Jobs } from "./jobs.js";
 
@@ -16,6 +16,8 @@ export interface VerifyOptions extends RequestOptions {
   rpcUrl?: string;
   /** Evidence that is at hand, instead of the gateway's. */
   evidence?: Evidence;
+  /** What the job has to be. An answer's receipt has what was asked for with it; what is given here goes first. */
+  expected?: Expected;
   /** Milliseconds that are waited for what is on its way, right after an answer: its evidence, its result on chain; 20,000 without it. */
   waitMs?: number;
 }
@@ -44,8 +46,10 @@ export class Receipts {
   }
 
   /**
-   * Checks a receipt here: hashes of prompt, terms, output and logits, the choice of every token, and the accounts on chain. Nothing
-   * that the gateway says is taken for true. Takes an answer's receipt, one of `get`, or a job's id.
+   * Checks a receipt here: hashes of prompt, terms, output and logits, the choice of every token, the accounts on chain, and that the job is
+   * of the model, temperature, length and stops that were asked for. Takes an answer's receipt, one of `get`, a job's id, or the URL of a
+   * receipt; only the first says what was asked for, for the others `expected` does. Not checked: that the text is these tokens, that the
+   * prompt's tokens are the words that were sent, and that the logits are the model's.
    */
   async verify(receipt: ReceiptReference | Receipt | string, options: VerifyOptions = {}): Promise<Verification> {
     const { waitMs = WAIT_MS, ...look } = options;
@@ -59,12 +63,13 @@ export class Receipts {
   }
 
   async #look(receipt: ReceiptReference | Receipt | string, options: VerifyOptions): Promise<Verification> {
-    const { rpcUrl = this.#options.rpcUrl, evidence, ...about } = options;
-    const jobId = (typeof receipt === "string" ? receipt : "jobId" in receipt ? receipt.jobId : receipt.job).replace(/^chatcmpl-/, "");
+    const { rpcUrl = this.#options.rpcUrl, evidence, expected, ...about } = options;
+    const jobId = jobOf(typeof receipt === "string" ? receipt : "jobId" in receipt ? receipt.jobId : receipt.job);
     const said = typeof receipt === "object" && "split" in receipt ? receipt : await this.#jobs.receipt(jobId, about);
     const shown = evidence ? { evidence } : await this.#evidence(jobId, about);
     const accounts = rpcUrl === undefined ? {} : await this.#accounts(jobId, rpcUrl, about.signal);
-    return verify({ jobId, receipt: said, job: undefined, model: undefined, ...shown, ...accounts });
+    const asked = { ...(typeof receipt === "object" && "expected" in receipt ? receipt.expected : {}), ...expected };
+    return verify({ jobId, expected: asked, receipt: said, job: undefined, model: undefined, ...shown, ...accounts });
   }
 
   /** The evidence, or null where the gateway does not show it. */
@@ -85,6 +90,12 @@ export class Receipts {
     if (!read || typeof read === "string") return { job };
     return { job, model: await readAccount(read.state.terms.model, asked) };
   }
+}
+
+/** The job that an address, an answer's id or the URL of a receipt names. What the URL's host says does not count: the client's gateway is asked. */
+function jobOf(named: string): string {
+  const [, inUrl] = /\/v1\/jobs\/([^/?#]+)\/receipt$/.exec(named) ?? [];
+  return (inUrl ?? named).replace(/^chatcmpl-/, "");
 }
 
 /** Throws unless everything of a verification holds; the error says what differs. */

@@ -2,7 +2,7 @@
 
 import { SPEC, TERMS } from "../generated/layouts.js";
 import { unbase58 } from "./base58.js";
-import { concat, u32le, u32sLe, utf8 } from "./bytes.js";
+import { concat, hex, u32le, u32sLe, u64le, utf8 } from "./bytes.js";
 import { sha256 } from "./sha256.js";
 
 const tag = {
@@ -10,7 +10,9 @@ const tag = {
   model: utf8("mythic/model/v2"),
   prompt: utf8("mythic/prompt/v1"),
   seed: utf8("mythic/seed/v1"),
+  gatewaySeed: utf8("mythic/gateway-seed/v1"),
   stop: utf8("mythic/stop/v1"),
+  options: utf8("mythic/options/v1"),
   gumbel: utf8("mythic/gumbel/v1"),
   fingerprint: utf8("mythic/fp/v1"),
   pda: utf8("ProgramDerivedAddress"),
@@ -18,6 +20,9 @@ const tag = {
   node: Uint8Array.of(1),
   outputLeaf: Uint8Array.of(2),
 } as const;
+
+/** Hex digits of a model's identity in its id, `name@01234567`. */
+export const MODEL_DIGITS = 8;
 
 /** Token ids in one leaf of the output's tree. */
 const OUTPUT_CHUNK = 128;
@@ -44,10 +49,31 @@ export function stopHash(stops: readonly string[]): Uint8Array {
   return sha256(tag.stop, u32le(stops.length), ...texts);
 }
 
+/** Version 1; no `top_k`, all of `top_p`, no `min_p`; no penalties of presence and frequency, none of repetition; no biases. */
+const NEUTRAL = Uint8Array.of(1, 0, 0x40, 0x42, 0x0f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xe8, 0x03, 0, 0);
+
+/** Commits to options that say nothing but where an answer ends, under the prompt's salt; zeroes where they don't say that either. */
+export function stopOptionsHash(salt: Uint8Array, stops: readonly string[]): Uint8Array {
+  if (stops.length === 0) return new Uint8Array(32);
+  // By their bytes, each once.
+  const texts = [...new Map(stops.map((stop) => [hex(utf8(stop)), utf8(stop)]))].sort(([a], [b]) => (a < b ? -1 : 1));
+  const lengthened = texts.flatMap(([, text]) => [u32le(text.length).subarray(0, 2), text]);
+  return sha256(tag.options, salt, NEUTRAL, Uint8Array.of(texts.length), ...lengthened, u32le(0));
+}
+
 /** The seed of a job's sampling: what the requester chose, under the job's address. */
 export function jobSeed(job: Uint8Array, userSeed: Uint8Array): Uint8Array {
   return sha256(tag.seed, job, userSeed);
 }
+
+/** What a wallet that signs its own job puts into its seed for a number. */
+export const ownSeed = (seed: number): Uint8Array => concat([u64le(BigInt.asUintN(64, BigInt(seed))), new Uint8Array(24)]);
+
+/** What a gateway that pays by key puts into it for a number, of a request's first choice. */
+export const gatewaySeed = (seed: number): Uint8Array => sha256(tag.gatewaySeed, u64le(BigInt.asUintN(64, BigInt(seed))), u32le(0));
+
+/** A temperature as terms have it. */
+export const thousandths = (temperature: number): number => Math.round(temperature * 1_000);
 
 /** The terms of a job as they lie in its account: the prompt source is hashed without its padding. */
 export function termsHash(account: Uint8Array): Uint8Array {

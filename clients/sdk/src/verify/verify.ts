@@ -1,7 +1,7 @@
 /**
- * Whether a receipt holds: what the gateway says, what the evidence gives, and what the chain holds are held against each other.
- * Everything here is computed; nobody is believed. What can't be said without the model's weights is whether the logits are the
- * model's: `mythic verify` does that, and validators are paid for it.
+ * Whether a receipt holds: what the gateway says, what the evidence gives, what the chain holds and what was asked for are held against
+ * each other. Everything here is computed. Three things can't be said without the model's files: that the logits are the model's (`mythic
+ * verify` says it, and validators are paid for it), that the text is these tokens, and that the prompt's tokens are the words that were sent.
  */
 
 import { FINISH_REASON, JOB_STATUS, type ModelSpec, PROGRAM, SAMPLING_PROFILE } from "../generated/layouts.js";
@@ -10,7 +10,7 @@ import { type JobAccount, jobAccount, type ModelAccount, modelAccount } from "./
 import { base58, unbase58 } from "./base58.js";
 import { equal, hex, utf8 } from "./bytes.js";
 import { type Digests, digestsOf, type ReadEvidence, readEvidence } from "./evidence.js";
-import { modelIdentity, programAddress, termsHash } from "./hashes.js";
+import { gatewaySeed, jobSeed, MODEL_DIGITS, modelIdentity, ownSeed, programAddress, stopHash, termsHash, thousandths } from "./hashes.js";
 import type { AccountData } from "./rpc.js";
 import { leafFault, unreplayedFault } from "./sampler.js";
 
@@ -47,6 +47,20 @@ export interface Verification {
   windowOpen: boolean | null;
 }
 
+/** What whoever asked for an answer knows of its job without being told. What is left out is not compared. */
+export interface Expected {
+  /** Whose vault pays, base58. */
+  owner?: string;
+  /** An id, `name@` and digits of the identity; the whole identity in hex; or the address of the model's account. Names are anybody's. */
+  model?: string;
+  temperature?: number;
+  /** Most tokens of the answer. */
+  maxTokens?: number;
+  /** Texts that end the answer; an empty list for none. */
+  stop?: readonly string[];
+  seed?: number;
+}
+
 /** What is held against each other. Null is what was not to be had. */
 export interface Subject {
   jobId: string;
@@ -58,6 +72,7 @@ export interface Subject {
   /** The job's account; null where there is none, `undefined` where no chain was asked. */
   job: AccountData | null | undefined;
   model: AccountData | null | undefined;
+  expected?: Expected;
 }
 
 class Checks {
@@ -84,7 +99,11 @@ export function verify(subject: Subject): Verification {
   const checks = new Checks();
   const job = onChain(subject, checks);
   const model = job && modelOf(subject, job, checks);
-  if (job) receiptAgainstChain(subject.receipt, job, checks);
+  if (job) {
+    receiptAgainstChain(subject.receipt, job, checks);
+    modelNamed("receipt.model", subject.receipt.model, job, model, checks);
+    asked(subject, job, model, checks);
+  }
   const evidence = evidenceOf(subject, checks);
   if (evidence) {
     const digests = digestsOf(evidence);
@@ -203,6 +222,44 @@ function receiptAgainstChain(receipt: Receipt, { state }: JobAccount, checks: Ch
   }
 }
 
+/** Compares what names a model with the one in the terms: an address, an identity, or an id that ends with digits of it. */
+function modelNamed(name: string, said: string, { state }: JobAccount, model: ModelAccount | undefined, checks: Checks): void {
+  const { model: address } = state.terms;
+  if (said === address) {
+    checks.same(name, said, address, "the one in the terms");
+    return;
+  }
+  if (!model) {
+    checks.add(name, null, `${name} is ${said}, and the model's account was not read`);
+    return;
+  }
+  const identity = hex(model.state.identity);
+  const digits = said.slice(said.lastIndexOf("@") + 1).toLowerCase();
+  const ok = digits.length >= MODEL_DIGITS && identity.startsWith(digits);
+  const is = `${model.state.name}@${identity.slice(0, MODEL_DIGITS)} (${address})`;
+  checks.add(name, ok, ok ? `${name} is the model in the terms` : `${name} is ${said}, and the model in the terms is ${is}`);
+}
+
+/** Whether tokens are chosen by options over all logits: sampling profile 2. */
+const isByOptions = ({ state }: JobAccount): boolean => SAMPLING_PROFILE[state.terms.samplingProfile] === "seededFull";
+
+/** What was asked for is what the terms say. */
+function asked({ jobId, expected = {} }: Subject, job: JobAccount, model: ModelAccount | undefined, checks: Checks): void {
+  const { terms } = job.state;
+  const { owner, model: wanted, temperature, maxTokens, stop, seed } = expected;
+  if (owner !== undefined) checks.same("asked.owner", owner, terms.owner, "the one in the terms");
+  if (wanted !== undefined) modelNamed("asked.model", wanted, job, model, checks);
+  if (temperature !== undefined) checks.same("asked.temperature", thousandths(temperature), terms.temperatureMilli, "the one in the terms, in thousandths");
+  if (maxTokens !== undefined) checks.same("asked.max_tokens", maxTokens, terms.maxOutputTokens, "the number in the terms");
+  if (stop !== undefined && isByOptions(job)) checks.add("asked.stop", null, "what ends the answer is bound with its other options, under a salt");
+  else if (stop !== undefined) checks.same("asked.stop", hex(stopHash(stop)), hex(terms.optionsHash), "the hash in the terms");
+  if (seed !== undefined) {
+    const id = unbase58(jobId, 32)!;
+    const ok = [gatewaySeed(seed), ownSeed(seed)].some((user) => equal(jobSeed(id, user), terms.seed));
+    checks.add("asked.seed", ok, ok ? "the seed in the terms is made of the one asked for" : `the seed in the terms is not made of ${seed}`);
+  }
+}
+
 /** Lamports that the result costs: rounded up once, at most the ceiling. */
 function due({ terms, outputTokens, ceiling }: JobAccount["state"]): bigint {
   const milli = BigInt(terms.promptTokens) * BigInt(terms.priceIn) + BigInt(outputTokens) * BigInt(terms.priceOut);
@@ -266,15 +323,15 @@ function replay(evidence: ReadEvidence, job: JobAccount | undefined, checks: Che
   const sampling = job
     ? { seed: job.state.terms.seed, temperatureMilli: job.state.terms.temperatureMilli }
     : { seed: evidence.seed, temperatureMilli: evidence.temperatureMilli };
-  const isByOptions = job !== undefined && SAMPLING_PROFILE[job.state.terms.samplingProfile] === "seededFull";
+  const anyToken = job !== undefined && isByOptions(job);
   for (const leaf of evidence.leaves) {
-    const fault = isByOptions ? unreplayedFault(leaf) : leafFault(sampling, leaf);
+    const fault = anyToken ? unreplayedFault(leaf) : leafFault(sampling, leaf);
     if (fault) {
       checks.add("sampler", false, `position ${leaf.position}: ${FAULTS[fault]}`);
       return;
     }
   }
-  if (isByOptions) {
+  if (anyToken) {
     checks.add("sampler", null, "the tokens were chosen by options over all logits, of which four are kept: only who computes them again can tell");
     return;
   }

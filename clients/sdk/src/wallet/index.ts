@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Fetch } from "../http/transport.js";
 import { Chain } from "./chain.js";
 import type { Wallet } from "./contract.js";
 import { MarketLeases } from "./market.js";
@@ -12,24 +13,32 @@ import { keySigner, type Signer, type StandardAccount, standardSigner, type Stan
 import { deposit, grant, grantOf, revokeGrant, vault, withdraw } from "./vault.js";
 
 export type { Grant, GrantLimits, PaymentRequest, Vault, Wallet } from "./contract.js";
-export type { Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
+export type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer, PendingLease } from "./leases.js";
 export type { StandardAccount, StandardWallet } from "./signers.js";
 
+/** How a wallet reaches chain and providers. */
+export interface WalletOptions {
+  /** JSON-RPC of the chain. */
+  rpcUrl: string;
+  /** With which providers of leases are asked, instead of the platform's `fetch`. */
+  fetch?: Fetch;
+}
+
 /** A wallet of a key: the 64 bytes of a `solana-keygen` file, or a seed of 32. */
-export async function keyWallet(secret: Uint8Array, options: { rpcUrl: string }): Promise<Wallet> {
-  return walletOf(await keySigner(secret), options.rpcUrl);
+export async function keyWallet(secret: Uint8Array, options: WalletOptions): Promise<Wallet> {
+  return walletOf(await keySigner(secret), options);
 }
 
 /** A wallet of a page, as Wallet Standard has it, and the account that it shares. `chain` is, for example, `solana:devnet`. */
 export function standardWallet(
   wallet: StandardWallet,
   account: StandardAccount,
-  options: { rpcUrl: string; chain?: string },
+  options: WalletOptions & { chain?: string },
 ): Wallet {
-  return walletOf(standardSigner(wallet, account, options.chain), options.rpcUrl);
+  return walletOf(standardSigner(wallet, account, options.chain), options);
 }
 
-function walletOf(signer: Signer, rpcUrl: string): Wallet {
+function walletOf(signer: Signer, { rpcUrl, fetch }: WalletOptions): Wallet {
   const chain = new Chain(rpcUrl, signer);
   return {
     address: signer.address,
@@ -41,6 +50,6 @@ function walletOf(signer: Signer, rpcUrl: string): Wallet {
     grant: (limits) => grant(chain, limits),
     grantOf: (delegate) => grantOf(chain, delegate),
     revokeGrant: (delegate) => revokeGrant(chain, delegate),
-    leases: new MarketLeases(chain),
+    leases: new MarketLeases(chain, fetch ?? ((url, init) => globalThis.fetch(url, init))),
   };
 }

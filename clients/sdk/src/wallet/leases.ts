@@ -56,8 +56,23 @@ export interface LeaseRequest {
   seconds: number;
   /** Answers at once; 2 without it. */
   maxConcurrent?: number;
-  /** Ends the waiting. What was paid stays in the request until `cancel`. */
+  /**
+   * Ends the waiting with a `LeaseError` that names request and lease. What was paid is in the request until `cancel`, and once a provider
+   * has taken it in the lease until `close`.
+   */
   signal?: AbortSignal;
+  /** Called before the money moves, so that request, lease and key can be kept: whoever loses the key loses the endpoint. */
+  onPending?: (pending: PendingLease) => void | Promise<void>;
+}
+
+/** A lease that is about to be paid for. */
+export interface PendingLease {
+  /** The request's address. */
+  request: string;
+  /** The address of the lease that it becomes. */
+  lease: string;
+  /** The key of the endpoint, which nobody else has. */
+  apiKey: string;
 }
 
 /** A lease that runs. */
@@ -70,6 +85,14 @@ export interface LeasedEndpoint {
   model: string;
 }
 
+/** What came of closing a lease. */
+export interface ClosedLease {
+  /** Lamports that were paid out to the wallet. What is pending is the provider's, unless its proof is refuted: close it again then. */
+  returned: bigint;
+  /** Of the transactions that were sent: the end, the payment, or both. */
+  signatures: string[];
+}
+
 /** What a tenant does. */
 export interface Leases {
   /** Who leases out capacity of a class, the cheapest first; `cpu` without it. */
@@ -77,12 +100,15 @@ export interface Leases {
   /** The wallet's leases. */
   list(): Promise<Lease[]>;
   get(lease: string): Promise<Lease | null>;
-  /** Pays for an endpoint, waits until its provider serves it, compares how it is reached with the chain, acknowledges. */
+  /**
+   * Pays for an endpoint, waits until its provider serves it, compares how it is reached with the chain and its model with the one asked
+   * for, tries it under the key, acknowledges. What fails once money may have moved is a `LeaseError`.
+   */
   request(request: LeaseRequest): Promise<LeasedEndpoint>;
   /** Takes a request back that no provider has taken. */
   cancel(request: string): Promise<string>;
   /** Adds seconds at the same price. */
   topUp(lease: string, seconds: number): Promise<string>;
-  /** Ends a lease. What was not used comes back. */
-  close(lease: string): Promise<string>;
+  /** Ends a lease, unless it has ended, and has paid out what is due to the wallet: what was not used comes back. */
+  close(lease: string): Promise<ClosedLease>;
 }

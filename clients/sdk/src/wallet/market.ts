@@ -7,7 +7,6 @@ import {
   createNoopSigner,
   getAddressEncoder,
   getBase64Encoder,
-  type Instruction,
 } from "@solana/kit";
 import {
   COMPUTE_MARKET_PROGRAM_ADDRESS,
@@ -32,11 +31,14 @@ import {
   type Lease as LeaseState,
   type Provider as ProviderState,
 } from "@mythic/program/compute-market";
-import { MythicError, TimeoutError } from "../errors.js";
+import { fetchModel } from "@mythic/program/ai-precompiles";
+import { AbortedError, ChainRefusedError, LeaseError, MythicError, TimeoutError, WalletRefusedError } from "../errors.js";
 import { sleep } from "../http/retry.js";
+import type { Fetch } from "../http/transport.js";
 import { concat, hex, u64le, utf8 } from "../verify/bytes.js";
+import { MODEL_DIGITS } from "../verify/hashes.js";
 import type { Chain } from "./chain.js";
-import type { Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
+import type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
 import { type Access, Provider, specDocument } from "./provider.js";
 
 const DEFAULT_CLASS = "cpu";
@@ -62,9 +64,11 @@ const LEASE_TENANT = HEADER + 2 * KEY;
 
 export class MarketLeases implements Leases {
   readonly #chain: Chain;
+  readonly #fetch: Fetch;
 
-  constructor(chain: Chain) {
+  constructor(chain: Chain, fetch: Fetch) {
     this.#chain = chain;
+    this.#fetch = fetch;
   }
 
   async offers(className = DEFAULT_CLASS): Promise<Offer[]> {
@@ -84,16 +88,31 @@ export class MarketLeases implements Leases {
   async request(asked: LeaseRequest): Promise<LeasedEndpoint> {
     const className = asked.className ?? DEFAULT_CLASS;
     const offer = await this.#offer(asked, className);
-    const provider = new Provider(offer.endpoint);
+    const { identity } = (await fetchModel(this.#chain.rpc, address(asked.model))).data;
+    const provider = new Provider(offer.endpoint, this.#fetch);
     const apiKey = `lease-${hex(crypto.getRandomValues(new Uint8Array(24)))}`;
     const document = specDocument(apiKey, asked.maxConcurrent ?? 2);
     const source = await provider.leave(document);
     const { request, instruction } = await this.#requestCompute(asked, offer, className, document.hash, source);
     const [lease] = await findLeasePda({ request });
-    await this.#chain.send([instruction]);
-    await this.#started(request, lease, provider, asked.signal);
-    const access = await this.#acknowledge(lease, provider, offer.operator, asked.maxConcurrent ?? 2);
-    return { lease, baseUrl: access.baseUrl, apiKey, model: access.model };
+    if (asked.signal?.aborted) throw new AbortedError(undefined, { cause: asked.signal.reason });
+    await asked.onPending?.({ request, lease, apiKey });
+    try {
+      await this.#chain.send([instruction]).catch((error: unknown) => {
+        throw isUnpaid(error) ? new Unpaid(error) : error;
+      });
+      await this.#started(request, lease, provider, asked.signal);
+      const access = await this.#acknowledge(lease, provider, {
+        apiKey,
+        operator: offer.operator,
+        modelId: hex(new Uint8Array(identity)).slice(0, MODEL_DIGITS),
+        maxConcurrent: asked.maxConcurrent ?? 2,
+      });
+      return { lease, baseUrl: access.baseUrl, apiKey, model: access.model };
+    } catch (cause) {
+      if (cause instanceof Unpaid) throw cause.why;
+      throw new LeaseError(cause instanceof Error ? cause.message : String(cause), request, lease, apiKey, { cause });
+    }
   }
 
   async cancel(request: string): Promise<string> {
@@ -107,29 +126,39 @@ export class MarketLeases implements Leases {
     return this.#chain.send([getTopUpInstruction({ payer, lease: address(lease), termsHash, seconds })]);
   }
 
-  /** Ends a lease, unless it has ended, and has paid out what is the tenant's. The reason is the one that costs whoever is at fault. */
-  async close(lease: string): Promise<string> {
+  async close(lease: string): Promise<ClosedLease> {
+    const signatures: string[] = [];
     const state = await this.#load(lease);
-    const tenant = createNoopSigner(this.#chain.signer.address);
-    const calls: Instruction[] = [];
-    if (state.header.status !== ENDED) {
-      const [provider] = await findProviderPda({ authority: state.terms.provider });
-      const late = (await this.#chain.slot()) >= state.acceptedSlot + BigInt(state.terms.rules.startSlots);
-      const reason = state.header.status === ACCEPTED && late ? NEVER_STARTED : CLOSED_BY_TENANT;
-      calls.push(
-        getCloseLeaseInstruction({
-          closer: tenant,
-          provider,
-          lease: address(lease),
-          termsHash: state.termsHash,
-          reason,
-          now: 0,
-          expected: state.header.status,
-        }),
-      );
+    if (state.header.status !== ENDED) signatures.push(await this.#end(lease, state));
+    // Paying out nothing is refused, and would take the end along: it is a transaction of its own.
+    const ended = await this.#load(lease);
+    const returned = ended.tenantDue;
+    if (returned > 0n) {
+      const tenant = this.#chain.signer.address;
+      const sent = this.#chain.send([getWithdrawLeaseInstruction({ lease: address(lease), tenant })]);
+      const signature = await sent.catch(async (error: unknown) => {
+        // Its provider may pay it out in the same moment.
+        if ((await this.#load(lease)).tenantDue > 0n) throw error;
+      });
+      if (signature !== undefined) signatures.push(signature);
     }
-    calls.push(getWithdrawLeaseInstruction({ lease: address(lease), tenant: tenant.address }));
-    return this.#chain.send(calls);
+    return { returned, signatures };
+  }
+
+  /** Ends a lease. The reason is the one that costs whoever is at fault. */
+  async #end(lease: string, state: LeaseState): Promise<string> {
+    const [provider] = await findProviderPda({ authority: state.terms.provider });
+    const late = (await this.#chain.slot()) >= state.acceptedSlot + BigInt(state.terms.rules.startSlots);
+    const instruction = getCloseLeaseInstruction({
+      closer: createNoopSigner(this.#chain.signer.address),
+      provider,
+      lease: address(lease),
+      termsHash: state.termsHash,
+      reason: state.header.status === ACCEPTED && late ? NEVER_STARTED : CLOSED_BY_TENANT,
+      now: 0,
+      expected: state.header.status,
+    });
+    return this.#chain.send([instruction]);
   }
 
   async #load(lease: string): Promise<LeaseState> {
@@ -212,7 +241,9 @@ export class MarketLeases implements Leases {
   async #started(request: Address, lease: Address, provider: Provider, signal: AbortSignal | undefined): Promise<void> {
     for (const until = Date.now() + START_MS; ; ) {
       const found = await fetchMaybeLease(this.#chain.rpc, lease);
-      if (found.exists && found.data.header.status !== ACCEPTED) return;
+      const status = found.exists ? found.data.header.status : ACCEPTED;
+      if (status === STARTED || status === ACTIVE) return;
+      if (status !== ACCEPTED) throw new MythicError("the lease has ended before it was reached; leases.close pays out what is due");
       const open = await fetchMaybeRequest(this.#chain.rpc, request);
       if (open.exists && open.data.header.status === OPEN_REQUEST) {
         const word = await provider.word(request);
@@ -222,26 +253,57 @@ export class MarketLeases implements Leases {
           throw new MythicError(`the provider declines: ${word.reason || "it did not take it in time"}. The request is taken back and refunded`);
         }
       }
-      if (Date.now() > until) throw new TimeoutError(`lease ${lease} did not start in time; leases.close refunds it`);
-      await sleep(LOOK_MS, signal);
+      if (Date.now() > until) throw new TimeoutError("the lease did not start in time; leases.close refunds it");
+      await sleep(LOOK_MS, signal).catch((cause: unknown) => {
+        throw new AbortedError(undefined, { cause });
+      });
     }
   }
 
-  /** Compares how a lease is reached with the chain and with what was asked for, and says on chain that it is reached. */
-  async #acknowledge(lease: Address, provider: Provider, operator: string, maxConcurrent: number): Promise<Access> {
+  /** Compares how a lease is reached with the chain and with what was asked for, reaches it, and says so on chain. */
+  async #acknowledge(lease: Address, provider: Provider, asked: Asked): Promise<Access> {
     const state = await this.#load(lease);
     const access = await provider.access(lease, new Uint8Array(state.accessHash));
-    const isAsked = access.lease === lease && access.operator === operator && access.maxConcurrent >= maxConcurrent;
-    if (!isAsked) throw new MythicError(`what the provider gives is not what was asked for: close lease ${lease}`);
+    const modelId = access.model.slice(access.model.lastIndexOf("@") + 1);
+    const isAsked =
+      access.lease === lease &&
+      access.operator === asked.operator &&
+      access.maxConcurrent >= asked.maxConcurrent &&
+      modelId === asked.modelId;
+    if (!isAsked) throw new MythicError("what the provider gives is not what was asked for: close the lease");
+    const served = await provider.served(access.baseUrl, asked.apiKey);
+    if (served !== access.model) {
+      throw new MythicError(`the lease is of ${access.model}, and its endpoint serves ${served.slice(0, 100)}: close the lease`);
+    }
     if (state.header.status === STARTED) {
       const tenant = createNoopSigner(this.#chain.signer.address);
       const { termsHash, accessHash } = state;
       await this.#chain.send([getAcknowledgeStartInstruction({ tenant, lease, termsHash, accessHash })]);
     }
     const after = await this.#load(lease);
-    if (after.header.status !== ACTIVE) throw new MythicError(`lease ${lease} is not active`);
+    if (after.header.status !== ACTIVE) throw new MythicError("the lease is not active");
     return access;
   }
+}
+
+/** What an endpoint has to be. */
+interface Asked {
+  apiKey: string;
+  operator: string;
+  /** First digits of the model's identity. */
+  modelId: string;
+  maxConcurrent: number;
+}
+
+/** Whether a transaction surely did not move money: unsigned, or refused by the program. Any other failure may have reached the chain. */
+function isUnpaid(error: unknown): error is Error {
+  if (error instanceof WalletRefusedError) return true;
+  return error instanceof ChainRefusedError && (error.programError !== undefined || error.signature !== undefined);
+}
+
+/** No money has moved. */
+class Unpaid {
+  constructor(readonly why: Error) {}
 }
 
 /** The address of a class by its name: a length byte, the text, zeroes. */

@@ -1,9 +1,10 @@
 /** The half-signed request: what a wallet signs for a job, and the validator's operator signs after it. */
 
 import { type Address, address, createNoopSigner, getBase64Decoder, type Instruction } from "@solana/kit";
-import { findJobPda, findValidatorPda, findVaultPda, getRequestInferenceInstructionAsync } from "@mythic/program/ai-precompiles";
-import { MythicError } from "../errors.js";
-import { concat, u64le, unhex } from "../verify/bytes.js";
+import { fetchModel, findJobPda, findValidatorPda, findVaultPda, getRequestInferenceInstructionAsync } from "@mythic/program/ai-precompiles";
+import { MythicError, TermsRefusedError } from "../errors.js";
+import { concat, hex, u64le, unhex } from "../verify/bytes.js";
+import { MODEL_DIGITS, ownSeed } from "../verify/hashes.js";
 import type { Schemas } from "../wire/types.js";
 import type { Chain } from "./chain.js";
 import type { PaymentRequest } from "./contract.js";
@@ -17,6 +18,7 @@ export async function pay(chain: Chain, request: PaymentRequest): Promise<Schema
   if (terms.validator == null || terms.operator == null) {
     throw new MythicError("no validator is free for this request now: ask again");
   }
+  await checkModel(chain, request);
   const expiry = (await chain.slot()) + NONCE_SLOTS;
   const nonce = concat([u64le(expiry), crypto.getRandomValues(new Uint8Array(8))]);
   const owner = chain.signer.address;
@@ -26,6 +28,18 @@ export async function pay(chain: Chain, request: PaymentRequest): Promise<Schema
   });
   const { bytes } = await chain.sign([instruction]);
   return { transaction: getBase64Decoder().decode(bytes), salt: terms.salt };
+}
+
+/** The gateway names the model by its id and by its address; whether they are one model the chain knows, and so the prices. */
+async function checkModel(chain: Chain, { estimate }: PaymentRequest): Promise<void> {
+  const { terms, model: id } = estimate;
+  const { identity, priceIn, priceOut } = (await fetchModel(chain.rpc, address(terms.model))).data;
+  const digits = hex(new Uint8Array(identity)).slice(0, MODEL_DIGITS);
+  if (!id.endsWith(`@${digits}`)) throw new TermsRefusedError(`the estimate is of ${id}, and its terms name a model …@${digits}`);
+  if (estimate.priceInLamportsPer1k !== priceIn || estimate.priceOutLamportsPer1k !== priceOut) {
+    const said = `${estimate.priceInLamportsPer1k} and ${estimate.priceOutLamportsPer1k}`;
+    throw new TermsRefusedError(`the gateway asks ${said} lamports for 1,000 tokens, and the model costs ${priceIn} and ${priceOut}`);
+  }
 }
 
 async function requestInference(
@@ -76,5 +90,5 @@ function digest(name: string, text: string): Uint8Array {
 /** What the requester puts into the job's seed: a number of its own, or chance. */
 function userSeed(seed: number | undefined): Uint8Array {
   if (seed === undefined) return crypto.getRandomValues(new Uint8Array(32));
-  return concat([u64le(BigInt.asUintN(64, BigInt(seed))), new Uint8Array(24)]);
+  return ownSeed(seed);
 }

@@ -1,6 +1,7 @@
 /** A provider over HTTP: a stranger, whose answers are bounded and believed only where the chain agrees (docs/leases.md). */
 
 import { ConnectionError, MythicError, ProtocolError } from "../errors.js";
+import type { Fetch } from "../http/transport.js";
 import { chunksOf } from "../http/body.js";
 import { parseJson } from "../wire/json.js";
 import { concat, equal, hex, utf8 } from "../verify/bytes.js";
@@ -36,21 +37,23 @@ export function specDocument(key: string, maxConcurrent: number): { bytes: Uint8
 
 export class Provider {
   readonly #endpoint: string;
+  readonly #fetch: Fetch;
 
-  constructor(endpoint: string) {
+  constructor(endpoint: string, fetch: Fetch) {
     this.#endpoint = endpoint.replace(/\/+$/, "");
+    this.#fetch = fetch;
   }
 
   /** Leaves a spec there; resolves with its URL, which the request names. */
   async leave({ bytes, hash }: { bytes: Uint8Array; hash: Uint8Array }): Promise<string> {
     const path = `/specs/${hex(hash).slice(0, 32)}`;
-    await this.#bytes(path, { method: "PUT", body: new Uint8Array(bytes) });
+    await this.#bytes(this.#endpoint + path, { method: "PUT", body: new Uint8Array(bytes) });
     return this.#endpoint + path;
   }
 
   async word(request: string): Promise<Word> {
     // One that does not answer says nothing.
-    const bytes = await this.#bytes(`/v1/requests/${request}`).catch(() => undefined);
+    const bytes = await this.#bytes(`${this.#endpoint}/v1/requests/${request}`).catch(() => undefined);
     if (!bytes) return { status: "nothing", reason: "" };
     const { status, reason } = object(bytes);
     const known = status === "waiting" || status === "declined";
@@ -59,7 +62,7 @@ export class Provider {
 
   /** How a lease is reached, exactly as its start states. */
   async access(lease: string, stated: Uint8Array): Promise<Access> {
-    const bytes = await this.#bytes(`/v1/leases/${lease}/access`);
+    const bytes = await this.#bytes(`${this.#endpoint}/v1/leases/${lease}/access`);
     if (!equal(sha256(utf8("mythic/lease-access/v1"), bytes), stated)) {
       throw new MythicError("what the provider gives to reach the lease is not what it stated on chain: close the lease");
     }
@@ -69,12 +72,23 @@ export class Provider {
     return { lease: named, baseUrl, model, maxConcurrent, operator } as Access;
   }
 
-  async #bytes(path: string, init: RequestInit = {}): Promise<Uint8Array> {
+  /** The model that an endpoint serves under its key: it is tried before anything is said of it on chain. */
+  async served(baseUrl: string, apiKey: string): Promise<string> {
+    const isHttp = /^https?:\/\//.test(baseUrl);
+    if (!isHttp) throw new ProtocolError(`the lease's address is no HTTP URL: ${baseUrl.slice(0, 100)}`);
+    const url = `${baseUrl.replace(/\/+$/, "")}/models`;
+    const { data } = object(await this.#bytes(url, { headers: { authorization: `Bearer ${apiKey}` } }));
+    const id: unknown = Array.isArray(data) ? (data[0] as { id?: unknown } | undefined)?.id : undefined;
+    if (typeof id !== "string") throw new ProtocolError("the lease's endpoint names no model");
+    return id;
+  }
+
+  async #bytes(url: string, init: RequestInit = {}): Promise<Uint8Array> {
     let response: Response;
     try {
-      response = await fetch(this.#endpoint + path, { ...init, redirect: "error", signal: AbortSignal.timeout(60_000) });
+      response = await this.#fetch(url, { ...init, redirect: "error", signal: AbortSignal.timeout(60_000) });
     } catch (cause) {
-      throw new ConnectionError(`no provider at ${this.#endpoint}`, { cause });
+      throw new ConnectionError(`the provider can't be reached at ${url}`, { cause });
     }
     const parts: Uint8Array[] = [];
     let length = 0;

@@ -40,6 +40,25 @@ export type Health = Shaped<Schemas["Health"]>;
 /** What a request would cost, and what a client needs to pay for it by its own transaction. */
 export type Estimate = Shaped<Schemas["Estimate"]>;
 
+/** The prices of a model from a block on. */
+export type ModelPrice = Shaped<Schemas["ModelPrice"]>;
+/** The Compute Market at a glance. */
+export type MarketOverview = Shaped<Schemas["Market"]>;
+/** A provider of capacity as it is registered. */
+export type Provider = Shaped<Schemas["Provider"]>;
+/** A class of capacity. */
+export type CapacityClass = Shaped<Schemas["Class"]>;
+/** A request for capacity. */
+export type CapacityRequest = Shaped<Schemas["LeaseRequest"]>;
+/** A lease as the gateway's index has it; a wallet's own, as the chain has it, is `Lease`. */
+export type ListedLease = Shaped<Schemas["Lease"]>;
+/** A lease with its newest epochs and what happened. */
+export type ListedLeaseDetails = Shaped<Schemas["LeaseDetails"]>;
+/** An epoch of a lease. */
+export type LeaseEpoch = Shaped<Schemas["LeaseEpoch"]>;
+/** A dispute about a proof of a lease. */
+export type LeaseDispute = Shaped<Schemas["LeaseDispute"]>;
+
 /** A whole answer in OpenAI's shape. */
 export type ChatCompletion = WithAmounts<Schemas["ChatCompletion"]>;
 /** One event of a stream in OpenAI's shape. */

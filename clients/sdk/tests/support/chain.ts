@@ -6,7 +6,7 @@ import { LAYOUT_VERSION, PROGRAM } from "../../src/generated/layouts.js";
 import { base58, unbase58 } from "../../src/verify/base58.js";
 import { base64, hex, utf8 } from "../../src/verify/bytes.js";
 import { digestsOf, readEvidence } from "../../src/verify/evidence.js";
-import { modelIdentity, programAddress, promptHash, termsHash, type Top4 } from "../../src/verify/hashes.js";
+import { gatewaySeed, jobSeed, modelIdentity, programAddress, promptHash, termsHash, type Top4 } from "../../src/verify/hashes.js";
 import { choose } from "../../src/verify/sampler.js";
 import type { Evidence, Schemas } from "../../src/wire/types.js";
 import type { Handler } from "./faults.js";
@@ -16,9 +16,12 @@ const OWNER = key(1);
 const VALIDATOR = key(2);
 const BUMP = 250;
 const NONCE = new Uint8Array(16).fill(3);
-const SEED = new Uint8Array(32).fill(4);
+/** The number that the request asked for. */
+export const SEED = 7;
 const SALT = new Uint8Array(16).fill(5);
 const CREATOR = key(6);
+/** Of requests that name none. */
+const TEMPERATURE_MILLI = 1_000;
 const EOS = 2;
 const SLOT = 1_050;
 const [PROMPT_TOKENS, OUTPUT_TOKENS, PRICE_IN, PRICE_OUT] = [3, 300, 25_000, 50_000];
@@ -60,12 +63,13 @@ const MODEL: ModelArgs = {
 };
 
 /** A model's account whose identity is that of what it says. */
-function model(): { bytes: Uint8Array; address: string } {
+function model(): { bytes: Uint8Array; address: string; id: string } {
   const encode = (args: ModelArgs): Uint8Array => new Uint8Array(getModelEncoder().encode(args));
   const identity = modelIdentity(encode(MODEL), unbase58(CREATOR, 32)!);
   return {
     bytes: encode({ ...MODEL, identity }),
     address: base58(programAddress(PROGRAM, [utf8("model"), identity], BUMP)),
+    id: `tiny@${hex(identity).slice(0, 8)}`,
   };
 }
 
@@ -83,18 +87,20 @@ export interface Story {
   job: JobArgs;
   jobBytes: Uint8Array;
   modelAddress: string;
+  modelId: string;
   modelBytes: Uint8Array;
 }
 
 export const encodeJob = (job: JobArgs): Uint8Array => new Uint8Array(getJobEncoder().encode(job));
 
 /** A settled job that everybody tells the truth about; of sampling profile 2 with tokens that are none of the four. */
-export function story(samplingProfile = 1): Story {
-  const { bytes: modelBytes, address: modelAddress } = model();
+export function story(samplingProfile = 1, temperatureMilli = TEMPERATURE_MILLI): Story {
+  const { bytes: modelBytes, address: modelAddress, id: modelId } = model();
   const address32 = programAddress(PROGRAM, [utf8("job"), unbase58(OWNER, 32)!, NONCE], BUMP);
   const jobId = base58(address32);
+  const seed = jobSeed(address32, gatewaySeed(SEED));
   const promptIds = Array.from({ length: PROMPT_TOKENS }, (_none, i) => i + 10);
-  const sampling = { seed: SEED, temperatureMilli: 800 };
+  const sampling = { seed, temperatureMilli };
   const top4 = leaves();
   const fee = 15_075n;
   const blank: JobArgs = {
@@ -102,7 +108,7 @@ export function story(samplingProfile = 1): Story {
     terms: {
       owner: address(OWNER), requester: address(OWNER), canceller: address(key(7)), nonce: NONCE, model: address(modelAddress),
       promptHash: promptHash(SALT, promptIds), promptTokens: PROMPT_TOKENS, maxOutputTokens: 512, priceIn: PRICE_IN, priceOut: PRICE_OUT,
-      seed: SEED, temperatureMilli: 800, samplingProfile, optionsHash: new Uint8Array(32), promptSource: "http://g", deadlineSlots: 100, rules: RULES,
+      seed, temperatureMilli, samplingProfile, optionsHash: new Uint8Array(32), promptSource: "http://g", deadlineSlots: 100, rules: RULES,
     },
     termsHash: new Uint8Array(32), rentPayer: address(OWNER), grant: address(key(0)), grantWindowStart: 0n, validator: address(VALIDATOR),
     requestedSlot: 900n, acceptedSlot: 900n, deadlineSlot: 1_400n, cancelSlot: 0n, submittedSlot: 1_000n, caseSlot: 0n, endedSlot: 1_040n, open: 0,
@@ -116,20 +122,20 @@ export function story(samplingProfile = 1): Story {
     output_ids: top4.map((four, position) =>
       samplingProfile === 1 || position === OUTPUT_TOKENS - 1 ? choose(sampling, position, four) : 5_000 + position,
     ),
-    leaves: top4.map((four) => four.map(([id, logit]) => [id, logit])), seed: hex(SEED), temperature_milli: 800, fingerprint: "00".repeat(32),
+    leaves: top4.map((four) => four.map(([id, logit]) => [id, logit])), seed: hex(seed), temperature_milli: temperatureMilli, fingerprint: "00".repeat(32),
   };
   const read = readEvidence(unsealed);
   if (typeof read === "string") throw new Error(read);
   const { outputRoot, fingerprint } = digestsOf(read);
   const job = { ...blank, termsHash: terms, outputRoot, fingerprint };
   const receipt: Schemas["Receipt"] = {
-    object: "receipt", job: jobId, status: "settled", commitment: "finalized", model: "tiny@00000000", owner: OWNER, validator: VALIDATOR,
+    object: "receipt", job: jobId, status: "settled", commitment: "finalized", model: modelId, owner: OWNER, validator: VALIDATOR,
     prompt_tokens: PROMPT_TOKENS, output_tokens: OUTPUT_TOKENS, price_in_lamports_per_1k: PRICE_IN, price_out_lamports_per_1k: PRICE_OUT,
     ceiling_lamports: 25_675, fee_lamports: Number(fee), split: { validator_lamports: 7_537, foundation_lamports: 1_507, burned_lamports: 6_031 },
     refunded_lamports: 10_600, prompt_hash: hex(promptHash(SALT, promptIds)), terms_hash: hex(terms), output_root: hex(outputRoot),
     fingerprint: hex(fingerprint), window_end_slot: 1_100, transitions: [], attempts: [],
   };
-  return { jobId, evidence: { ...unsealed, fingerprint: hex(fingerprint) }, receipt, job, jobBytes: encodeJob(job), modelAddress, modelBytes };
+  return { jobId, evidence: { ...unsealed, fingerprint: hex(fingerprint) }, receipt, job, jobBytes: encodeJob(job), modelAddress, modelId, modelBytes };
 }
 
 /** A chain's RPC that has these accounts. */

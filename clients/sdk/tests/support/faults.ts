@@ -111,11 +111,11 @@ export const USAGE = {
 };
 
 /** The events of a whole answer that says these texts. */
-export const answerEvents = (texts: readonly string[], mythic: Record<string, unknown> = MYTHIC): string[] => [
-  chunk("", { choices: [{ index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }] }),
-  ...texts.map((text) => chunk(text)),
-  chunk(null, { mythic }),
-  JSON.stringify({ ...CHUNK, choices: [], usage: USAGE }),
+export const answerEvents = (texts: readonly string[], mythic: Record<string, unknown> = MYTHIC, model = CHUNK.model): string[] => [
+  chunk("", { model, choices: [{ index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }] }),
+  ...texts.map((text) => chunk(text, { model })),
+  chunk(null, { model, mythic }),
+  JSON.stringify({ ...CHUNK, model, choices: [], usage: USAGE }),
   "[DONE]",
 ];
 
