@@ -346,6 +346,72 @@ fn a_machine_without_a_gpu_says_so_and_goes_on_by_its_processor() {
     assert!(error.to_string().contains("NVIDIA"), "{error}");
 }
 
+/// Operations on floats that a device may do: each rounded once, to nearest; nothing crosses threads.
+const ROUNDED: [&str; 8] = [
+    "add.rn.f32",
+    "sub.rn.f32",
+    "mul.rn.f32",
+    "div.rn.f32",
+    "fma.rn.f32",
+    "sqrt.rn.f32",
+    "cvt.rn.f32.s32",
+    "cvt.rn.f16.f32",
+];
+
+/// Others, which round nothing. The compiler makes `max` only of a comparison with minus infinity.
+const EXACT: [&str; 8] = [
+    "ld",
+    "st",
+    "mov",
+    "setp",
+    "selp.f32",
+    "neg.f32",
+    "max.f32",
+    "cvt.f32.f16",
+];
+
+#[test]
+fn no_kernel_fuses_flushes_or_approximates_by_itself() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+    for capability in [75, 80] {
+        let path = folder.join(format!("kernels_{capability}.ptx"));
+        let ptx = std::fs::read_to_string(&path).expect("the PTX");
+        let mut rounded = 0;
+        for line in ptx.lines() {
+            let mut words = line
+                .split_whitespace()
+                .skip_while(|word| word.starts_with('@'));
+            let operation = words.next().unwrap_or_default().trim_end_matches(';');
+            for crossing in ["atom", "red", "shfl"] {
+                assert!(!operation.starts_with(&format!("{crossing}.")), "{line}");
+            }
+            if !operation.contains(".f32")
+                && !operation.contains(".f16")
+                && !operation.contains(".f64")
+                || operation.starts_with('.')
+            {
+                continue;
+            }
+            if ROUNDED.contains(&operation) {
+                rounded += 1;
+                continue;
+            }
+            let first = operation.split('.').next().unwrap_or_default();
+            let exact = EXACT.contains(&operation) || EXACT.contains(&first);
+            assert!(exact && !operation.contains("ftz"), "{line}");
+        }
+        assert!(rounded > 1_000, "{rounded} operations on floats");
+        for (name, _) in FORMATS {
+            let name = name.replace("_K", "K").replace("IQ4_", "IQ4");
+            let there = |kind: &str| ptx.contains(&format!(".entry {kind}_{name}("));
+            assert!(
+                there("floats") || there("narrow") && there("wide"),
+                "{name}"
+            );
+        }
+    }
+}
+
 /// The PTX that is committed is what the source gives, where the compiler is.
 #[test]
 fn the_ptx_is_that_of_the_source_and_rounds_as_it_must() {
