@@ -18,7 +18,7 @@ use crate::{
     seams::Seams,
     serve::backend::ServedModel,
 };
-use mythic_engine::{Engine, EngineConfig, kernels};
+use mythic_engine::{Choice, Engine, EngineConfig, kernels};
 use mythic_model::{catalogue::file_sha256, prompt};
 
 /// The node's keys.
@@ -297,6 +297,12 @@ pub async fn register(
     network: &Config,
     models: &[Pubkey],
 ) -> Result<Validator> {
+    if config.device != Choice::Cpu && config.gpu_name.is_empty() {
+        tracing::info!(
+            device = %config.device,
+            "gpu_name and vram_mib are empty: the chain says that this validator computes on CPUs alone"
+        );
+    }
     let gpu_name = Text::new(&config.gpu_name).ok_or_else(|| {
         anyhow::anyhow!(
             "gpu_name = {:?}: at most 48 printable ASCII characters",
