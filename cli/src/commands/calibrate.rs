@@ -10,6 +10,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::Args;
+use mythic_engine::Choice;
 use mythic_lab::calibrate::{self, Event, Settings, report};
 use mythic_model::catalogue as model;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,9 @@ pub struct Calibrate {
     /// Threads of the engine; 0 = one for each core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// A GPU that checks and writes the same answers again, without moving a bit: cuda, cuda:0,1
+    #[arg(long, default_value_t = Choice::Cpu)]
+    device: Choice,
     /// A Python that imports `xllamacpp`, to measure llama.cpp too [env: MYTHIC_PYTHON] [default: python3, python]
     #[arg(long, value_name = "FILE")]
     python: Option<PathBuf>,
@@ -58,6 +62,7 @@ impl Calibrate {
             prompts: self.prompts.unwrap_or(base.prompts),
             tokens: self.tokens.unwrap_or(base.tokens),
             threads: self.threads,
+            device: self.device.clone(),
             python: self
                 .python
                 .clone()

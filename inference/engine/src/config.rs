@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::device::Choice;
 use super::kernels::InstructionSet;
 
 /// Settings of an engine.
@@ -22,6 +23,8 @@ pub struct EngineConfig {
     pub chunk: usize,
     /// Which instructions compute; the bits are the same with each.
     pub instruction_set: InstructionSet,
+    /// What computes: `cpu`, `cuda`, `cuda:0,1` or `auto`; the bits are the same.
+    pub device: Choice,
     /// Departures from the profile's arithmetic, for calibration.
     #[serde(skip)]
     pub lab: Lab,
@@ -45,6 +48,7 @@ impl Default for EngineConfig {
             kv_idle_seconds: 300,
             chunk: 128,
             instruction_set: InstructionSet::Auto,
+            device: Choice::default(),
             lab: Lab::default(),
         }
     }

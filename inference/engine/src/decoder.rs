@@ -6,8 +6,8 @@
 //! - `load`: a layer's weights from a file
 //! - `gated`, `experts`: the feed-forward part
 
-mod experts;
-mod gated;
+pub(crate) mod experts;
+pub(crate) mod gated;
 mod load;
 
 use std::num::NonZeroUsize;
@@ -30,50 +30,51 @@ use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::layout::{self, Gate, Layout, Rope, Scales, Shape};
 
 /// Rows whose logits are in memory at once.
-const LOGIT_ROWS: usize = 32;
+pub(crate) const LOGIT_ROWS: usize = 32;
 
 /// The feed-forward part of a layer.
-enum FeedForward {
+pub(crate) enum FeedForward {
     Dense(Gated),
     Experts(Mixture),
 }
 
 /// Weights of the norms that a layer has.
-struct Norms {
-    attention: Option<Vec<f32>>,
-    attention_out: Option<Vec<f32>>,
-    feed_forward: Option<Vec<f32>>,
-    feed_forward_out: Option<Vec<f32>>,
+pub(crate) struct Norms {
+    pub(crate) attention: Option<Vec<f32>>,
+    pub(crate) attention_out: Option<Vec<f32>>,
+    pub(crate) feed_forward: Option<Vec<f32>>,
+    pub(crate) feed_forward_out: Option<Vec<f32>>,
 }
 
-struct Layer {
-    norms: Norms,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    q_norm: Option<Vec<f32>>,
-    k_norm: Option<Vec<f32>>,
-    sinks: Option<Vec<f32>>,
-    output: Linear,
-    window: Option<NonZeroUsize>,
-    rotated: bool,
-    feed_forward: FeedForward,
+/// The weights of a layer.
+pub(crate) struct Layer {
+    pub(crate) norms: Norms,
+    pub(crate) q: Linear,
+    pub(crate) k: Linear,
+    pub(crate) v: Linear,
+    pub(crate) q_norm: Option<Vec<f32>>,
+    pub(crate) k_norm: Option<Vec<f32>>,
+    pub(crate) sinks: Option<Vec<f32>>,
+    pub(crate) output: Linear,
+    pub(crate) window: Option<NonZeroUsize>,
+    pub(crate) rotated: bool,
+    pub(crate) feed_forward: FeedForward,
 }
 
 /// A model whose weights stay in the mapped file.
 pub struct Model {
-    shape: Shape,
-    scales: Scales,
-    gate: Gate,
-    layers: Vec<Layer>,
-    embedding: Table,
-    output_norm: Vec<f32>,
-    output: Matrix,
+    pub(crate) shape: Shape,
+    pub(crate) scales: Scales,
+    pub(crate) gate: Gate,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) embedding: Table,
+    pub(crate) output_norm: Vec<f32>,
+    pub(crate) output: Matrix,
     /// Of layers that see all positions.
-    rotary: Rotary,
+    pub(crate) rotary: Rotary,
     /// Of layers with a window.
-    window_rotary: Rotary,
-    kernels: Kernels,
+    pub(crate) window_rotary: Rotary,
+    pub(crate) kernels: Kernels,
 }
 
 /// One row of a forward pass.

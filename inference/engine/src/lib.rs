@@ -5,6 +5,7 @@
 //! - [`pages`]: who holds which page of keys and values, and the prefix cache (pure)
 //! - [`kv`]: the memory of those pages
 //! - [`memory`]: what an engine needs against what the machine has
+//! - [`device`]: what computes passes: this processor, or GPUs
 //! - [`logits`]: what is kept of a row of logits
 //! - `masks`, `full`: answers by options: masks beside the passes, the choice among all logits
 //! - [`decoder`]: the order of a model's layers, written on [`kernels`]
@@ -16,6 +17,7 @@
 
 mod config;
 pub mod decoder;
+pub mod device;
 pub mod durations;
 mod full;
 pub mod kernels;
@@ -41,8 +43,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use decoder::Model;
+use device::{Device, NoDevice};
 use full::Replay;
-use kv::Pool;
 use masks::{Masks, Words};
 use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
@@ -50,10 +52,11 @@ use mythic_model::servable::{self, Servable, ServableError};
 use mythic_sampling::course::Shown;
 use mythic_sampling::{Guide, GuideError};
 use scheduler::{Limits, Refusal, Request, Scheduler};
-use shared::{Gate, Shared};
+use shared::{Counters, Gate, Shared};
 use worker::{Job, Worker};
 
 pub use config::{EngineConfig, Lab};
+pub use device::{Choice, DeviceError};
 pub use durations::Durations;
 pub use kernels::InstructionSet;
 pub use request::{
@@ -76,14 +79,12 @@ pub enum LoadError {
     #[error(transparent)]
     Kernels(#[from] kernels::KernelsError),
     #[error(transparent)]
-    Memory(#[from] memory::TooBig),
+    Device(#[from] NoDevice),
     #[error(
         "kv_bytes = {allowed}: keys and values of one page of this model ({} positions) take {page} bytes",
         pages::PAGE
     )]
     NoPage { page: u64, allowed: u64 },
-    #[error("cannot reserve {bytes} bytes for keys and values: {error}")]
-    Pool { bytes: u64, error: std::io::Error },
     #[error("cannot start the engine's thread: {0}")]
     Thread(std::io::Error),
 }
@@ -92,7 +93,7 @@ pub enum LoadError {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct EngineStats {
     pub model: String,
-    /// What computes, for instance `CPU (AVX-512 VNNI)`.
+    /// What computes, for instance `CPU (AVX-512 VNNI)`; after a GPU failed, the processor.
     pub device: String,
     pub threads: usize,
     /// Requests that run.
@@ -145,7 +146,6 @@ impl Drop for Hold {
 struct Facts {
     formatter: Arc<PromptFormatter>,
     words: Arc<Words>,
-    device: String,
     threads: usize,
     page_bytes: u64,
     kv_bytes: u64,
@@ -185,6 +185,15 @@ impl Engine {
     /// Maps the file, checks it, plans the memory and starts the worker. Blocks for a fraction of a
     /// second.
     pub fn load(path: impl AsRef<Path>, config: EngineConfig) -> Result<Self, LoadError> {
+        Self::load_on(path, config, device::open)
+    }
+
+    /// The same on a device that `open` makes of the model.
+    pub fn load_on(
+        path: impl AsRef<Path>,
+        config: EngineConfig,
+        open: impl FnOnce(Model, &EngineConfig, device::Sizes) -> Result<Box<dyn Device>, NoDevice>,
+    ) -> Result<Self, LoadError> {
         config.validate().map_err(LoadError::Config)?;
         let gguf = Gguf::open(path.as_ref())?;
         let Servable { formatter, layout } = servable::check(&gguf)?;
@@ -203,23 +212,18 @@ impl Engine {
         }
         let kv_bytes = page_bytes * u64::from(pages);
         let context = formatter.context_length() as usize;
-        let plan = memory::Plan {
+        let sizes = device::Sizes {
+            pages,
+            context,
             weights: gguf.file_len(),
-            pool: kv_bytes,
-            scratch: model.scratch_bytes(config.chunk, context),
         };
-        plan.check()?;
-        let pool = Pool::new(shape, pages, config.lab).map_err(|error| LoadError::Pool {
-            bytes: kv_bytes,
-            error,
-        })?;
+        let device = open(model, &config, sizes)?;
         let words = Arc::new(Words::new(formatter.clone()));
         let masks = Masks::new(&words).map_err(LoadError::Thread)?;
         let facts = Arc::new(Facts {
             formatter: formatter.clone(),
             words,
-            device: model.kernels().device(),
-            threads: model.kernels().threads(),
+            threads: device.threads(),
             page_bytes,
             kv_bytes,
             weights_bytes: gguf.file_len(),
@@ -228,16 +232,19 @@ impl Engine {
             scheduler: Mutex::new(Scheduler::new(Limits {
                 sequences: config.max_sequences,
                 queued: config.max_queued,
-                chunk: config.chunk,
+                chunk: device.rows(),
                 pages,
             })),
-            counters: Mutex::default(),
+            counters: Mutex::new(Counters {
+                device: device.name(),
+                ..Counters::default()
+            }),
             gate: Gate::default(),
         });
         let (jobs, inbox) = std_mpsc::channel();
         let idle = Duration::from_secs(config.kv_idle_seconds.into());
         let sources = (inbox, masks);
-        let worker = Worker::new((model, pool), formatter, shared.clone(), sources, idle);
+        let worker = Worker::new(device, formatter, shared.clone(), sources, idle);
         std::thread::Builder::new()
             .name("mythic-engine".into())
             .spawn(move || worker.run())
@@ -390,7 +397,7 @@ impl Engine {
         let (interactive, verification) = (Priority::Interactive, Priority::Verification);
         EngineStats {
             model: facts.formatter.name().to_owned(),
-            device: facts.device.clone(),
+            device: counters.device.clone(),
             threads: facts.threads,
             active: scheduler.count(interactive) + scheduler.count(verification),
             active_verifications: scheduler.count(verification),

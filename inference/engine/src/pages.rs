@@ -255,6 +255,13 @@ impl Pages {
         back
     }
 
+    /// Nothing is left in any page: those that nobody holds leave the index.
+    pub fn forget(&mut self) {
+        while let Some(page) = self.evict() {
+            self.free.push(page);
+        }
+    }
+
     /// Takes the page that was idle longest out of the index.
     fn evict(&mut self) -> Option<PageId> {
         let (_, page) = self.idle.pop_first()?;

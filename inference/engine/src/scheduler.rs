@@ -314,6 +314,28 @@ impl Scheduler {
         }
     }
 
+    /// Nothing is left of keys and values: what runs reads again from its first token, and wants no logits of
+    /// the positions that were `taken` already, counted from the prompt's last. What doesn't fit without shared pages waits.
+    pub fn forget(&mut self, taken: impl Fn(Id) -> usize) {
+        let mut running = std::mem::take(&mut self.running);
+        for s in &mut running {
+            self.pages.truncate(&mut s.table, 0);
+            s.prompt += taken(s.id);
+            (s.filled, s.found) = (0, 0);
+        }
+        self.pages.forget();
+        let mut waiting = Vec::new();
+        for mut s in running {
+            match self.pages.promise(&mut s.table, pages_for(s.reach)) {
+                true => self.running.push(s),
+                false => waiting.push(s),
+            }
+        }
+        for s in waiting.into_iter().rev() {
+            self.queue_mut(s.priority).push_front(s);
+        }
+    }
+
     /// Ends a request, wherever it is: done, failed or cancelled.
     pub fn remove(&mut self, id: Id) {
         self.interactive.retain(|s| s.id != id);

@@ -8,6 +8,8 @@ use super::scheduler::Scheduler;
 /// What the worker counts and measures.
 #[derive(Default)]
 pub struct Counters {
+    /// What computes.
+    pub device: String,
     pub output_tokens: u64,
     pub cancelled: u64,
     pub prefill_rate: Option<f64>,

@@ -12,10 +12,10 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::decoder::{Model, Pass, Row, Scratch, Span};
+use super::decoder::{Pass, Row, Span};
+use super::device::{Device, DeviceError};
 use super::full::{Full, Replay};
 use super::kernels::environment;
-use super::kv::Pool;
 use super::logits::{Keep, Kept};
 use super::masks::{Made, Masks};
 use super::request::{Checked, EngineError, GenerateRequest, Sampler, Step};
@@ -276,6 +276,14 @@ impl Job {
         }
     }
 
+    /// Positions whose logits it took.
+    fn taken(&self) -> usize {
+        match &self.kind {
+            Kind::Generate { made, .. } => *made as usize + usize::from(self.waits()),
+            Kind::Check { found, .. } => found.len(),
+        }
+    }
+
     /// Whether its row waits for a mask.
     fn waits(&self) -> bool {
         match &self.kind {
@@ -361,14 +369,12 @@ fn draw(temperature: f32, top_p: f32, rng: &mut StdRng, four: &Top4, logits: &[f
 }
 
 pub(crate) struct Worker {
-    model: Model,
-    pool: Pool,
+    device: Box<dyn Device>,
     formatter: Arc<PromptFormatter>,
     shared: Arc<Shared>,
     inbox: std_mpsc::Receiver<Job>,
     jobs: HashMap<Id, Job>,
     masks: Masks,
-    scratch: Scratch,
     plan: Vec<Share>,
     pass: Pass,
     /// Which job each row of the pass belongs to.
@@ -385,7 +391,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// `idle` is how long memory may be of no use before it goes back; zero is for ever.
     pub(crate) fn new(
-        (model, pool): (Model, Pool),
+        device: Box<dyn Device>,
         formatter: Arc<PromptFormatter>,
         shared: Arc<Shared>,
         (inbox, masks): (std_mpsc::Receiver<Job>, Masks),
@@ -395,14 +401,12 @@ impl Worker {
             waits: Vec::new(),
             turn: (!idle.is_zero()).then(|| idle / (TURNS - 1)),
             swept: Instant::now(),
-            model,
-            pool,
+            device,
             formatter,
             shared,
             inbox,
             jobs: HashMap::new(),
             masks,
-            scratch: Scratch::default(),
             plan: Vec::new(),
             pass: Pass::default(),
             owners: Vec::new(),
@@ -429,8 +433,21 @@ impl Worker {
             self.guide();
             self.prepare();
             if !self.pass.rows.is_empty() {
-                self.compute();
-                self.settle();
+                // A library that was loaded meanwhile may have changed it.
+                if let Err(error) = environment::check() {
+                    tracing::error!(%error, "the engine's thread cannot compute any more");
+                    return self.stop();
+                }
+                if let Err(error) = self.compute() {
+                    // What it gave before counts.
+                    self.plan.clear();
+                    self.settle();
+                    if !self.recover(&error) {
+                        return;
+                    }
+                } else {
+                    self.settle();
+                }
             } else if self.jobs.values().any(Job::waits)
                 && let Some(made) = self.masks.wait()
             {
@@ -481,7 +498,7 @@ impl Worker {
         }
         self.swept = Instant::now();
         let mut pages = self.shared.scheduler.lock().sweep(TURNS.into());
-        self.pool.release(&mut pages);
+        self.device.release(&mut pages);
     }
 
     /// Drops what nobody waits for, and lays out the next pass.
@@ -531,12 +548,12 @@ impl Worker {
         }
     }
 
-    fn compute(&mut self) {
+    fn compute(&mut self) -> Result<(), DeviceError> {
         let began = Instant::now();
         let (owners, outcomes, jobs) = (&self.owners, &mut self.outcomes, &mut self.jobs);
         let (formatter, masks) = (&self.formatter, &self.masks);
         let waits = &mut self.waits;
-        let take = |row: usize, kept: Result<Kept, RowError>, logits: &[f32]| {
+        let mut take = |row: usize, kept: Result<Kept, RowError>, logits: &[f32]| {
             let id = owners[row];
             let over = outcomes
                 .last()
@@ -554,9 +571,34 @@ impl Worker {
             };
             outcomes.push((id, outcome));
         };
-        self.model
-            .forward(&self.pass, &mut self.pool, &mut self.scratch, take);
+        self.device.forward(&self.pass, &mut take)?;
         self.measure(began.elapsed());
+        Ok(())
+    }
+
+    /// Goes on with this processor once a device failed: requests that run read again what they had. False where it
+    /// can't, and all have ended.
+    fn recover(&mut self, error: &DeviceError) -> bool {
+        tracing::error!(%error, "the device failed; this processor goes on with its requests, slower");
+        if let Err(error) = self.device.fall_back() {
+            tracing::error!(%error, "this processor can't go on with them: the engine stops");
+            self.stop();
+            return false;
+        }
+        let jobs = &self.jobs;
+        let taken = |id: Id| jobs.get(&id).map_or(0, Job::taken);
+        self.shared.scheduler.lock().forget(taken);
+        self.shared.counters.lock().device = self.device.name();
+        true
+    }
+
+    /// Ends all requests.
+    fn stop(&mut self) {
+        let mut scheduler = self.shared.scheduler.lock();
+        for (id, job) in self.jobs.drain() {
+            scheduler.remove(id);
+            job.fail(EngineError::Stopped);
+        }
     }
 
     /// Tells the scheduler what the pass did.

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use mythic_client::{Bids, base_fee};
-use mythic_engine::EngineConfig;
+use mythic_engine::{Choice, EngineConfig};
 use mythic_verifier::VerifierConfig;
 use mythic_wire::Origin;
 
@@ -57,6 +57,8 @@ pub struct NodeConfig {
     /// File with a bearer token for /stats and /metrics; without it they answer this machine alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_token_file: Option<PathBuf>,
+    /// What computes answers: `cpu`, `cuda` (the first GPU), `cuda:0,1` (these GPUs together) or `auto` (the first GPU if it can).
+    pub device: Choice,
     /// Threads of the engine; 0 = all cores.
     pub threads: usize,
     /// Take jobs at all. Without it the node only verifies: it announces itself to no gateway and declines what is asked.
@@ -146,6 +148,7 @@ impl Default for NodeConfig {
             status_token_file: None,
             http: mythic_http::Limits::default(),
             traces: mythic_trace::TraceConfig::default(),
+            device: Choice::default(),
             threads: 0,
             accept_jobs: true,
             kv_bytes: EngineConfig::default().kv_bytes,

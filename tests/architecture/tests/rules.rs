@@ -68,6 +68,7 @@ const WALLS: &[(&str, &[&str])] = &[
 /// A foreign crate, and the only crates of ours that may name it.
 const FOREIGN: &[(&str, &[&str])] = &[
     ("candle-core", &["mythic-lab"]),
+    ("cudarc", &["mythic-engine"]),
     ("nvml-wrapper", &["mythic-node"]),
     ("litesvm", &["mythic-devnet", "mythic-program-tests"]),
 ];

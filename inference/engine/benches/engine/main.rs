@@ -4,7 +4,7 @@
 //! median of several is a figure, on the clock and in processor seconds, and what counts is the
 //! ratio to the best of the others. docs/benchmarks.md says how each is measured.
 //!
-//! `cargo bench --profile dev --workspace --bench engine -- [--model FILE] [--threads N] [--rounds N]`
+//! `cargo bench --profile dev --workspace --bench engine -- [--model FILE] [--threads N] [--rounds N] [--device cuda]`
 
 mod figures;
 mod limits;
@@ -18,6 +18,7 @@ mod python;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use mythic_engine::Choice;
 use mythic_model::{catalogue, prompt::PromptFormatter};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,8 @@ struct Arguments {
     /// The only model, instead of those that are always taken.
     model: Option<PathBuf>,
     threads: usize,
+    /// What our side computes on.
+    device: Choice,
     /// At most so many rounds a figure: a quick look.
     rounds: usize,
     side: bool,
@@ -80,6 +83,7 @@ fn arguments() -> anyhow::Result<Arguments> {
     let mut out = Arguments {
         model: None,
         threads: 2,
+        device: Choice::default(),
         rounds: usize::MAX,
         side: false,
     };
@@ -89,6 +93,7 @@ fn arguments() -> anyhow::Result<Arguments> {
         match arg.as_str() {
             "--model" => out.model = Some(value()?.into()),
             "--threads" => out.threads = value()?.parse().context("--threads wants a number")?,
+            "--device" => out.device = value()?.parse().map_err(anyhow::Error::msg)?,
             "--rounds" => out.rounds = value()?.parse().context("--rounds wants a number")?,
             "--side" => out.side = true,
             // Given by cargo.
@@ -103,7 +108,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
     if arguments.side {
         let model = arguments.model.context("--side wants --model")?;
-        return ours::serve(&model, arguments.threads);
+        return ours::serve(&model, arguments.threads, arguments.device);
     }
     let others = Others::install()?;
     println!("processor: {}", side::processor());
@@ -149,7 +154,7 @@ fn compare(
     );
     let mut contenders = vec![Contender {
         other: None,
-        side: Side::ours(model, threads)?,
+        side: Side::ours(model, threads, &arguments.device)?,
     }];
     for other in others.found() {
         let side = figures::best_of(others, other, (model, threads), &plan)?;

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use mythic_engine::Choice;
 use serde::Deserialize;
 
 use super::Command;
@@ -44,9 +45,17 @@ pub struct Side {
 
 impl Side {
     /// This program again, as the engine's side.
-    pub fn ours(model: &Path, threads: usize) -> anyhow::Result<Self> {
+    pub fn ours(model: &Path, threads: usize, device: &Choice) -> anyhow::Result<Self> {
         let mut command = std::process::Command::new(std::env::current_exe()?);
-        command.args(["--side", "--threads", &threads.to_string(), "--model"]);
+        let (threads, device) = (threads.to_string(), device.to_string());
+        command.args([
+            "--side",
+            "--threads",
+            &threads,
+            "--device",
+            &device,
+            "--model",
+        ]);
         command.arg(model);
         Self::start(command, "default settings but 16 sequences".into())
     }

@@ -18,11 +18,11 @@ pub struct Mixture {
 
 /// A row that goes to an expert.
 #[derive(Clone, Copy, Debug)]
-struct Choice {
-    expert: u32,
-    row: usize,
+pub(crate) struct Choice {
+    pub(crate) expert: u32,
+    pub(crate) row: usize,
     /// Among the experts of its row.
-    place: usize,
+    pub(crate) place: usize,
 }
 
 /// What a pass through a mixture works on.
@@ -40,6 +40,27 @@ pub struct Routing {
 }
 
 impl Mixture {
+    /// Where rows go by the router's logits: by experts, of one by rows; and the weights of each row's, in its order.
+    pub(crate) fn route(
+        &self,
+        logits: &[f32],
+        order: &mut Vec<u32>,
+        choices: &mut Vec<Choice>,
+        weights: &mut Vec<f32>,
+    ) {
+        choices.clear();
+        weights.clear();
+        for (row, logits) in logits.chunks_exact(self.experts.len()).enumerate() {
+            choose(logits, self.used, order, weights);
+            choices.extend(order.iter().enumerate().map(|(place, expert)| Choice {
+                expert: *expert,
+                row,
+                place,
+            }));
+        }
+        choices.sort_unstable_by_key(|choice| (choice.expert, choice.row));
+    }
+
     /// What the experts make of the rows of `x`.
     pub fn run(
         &self,
@@ -61,17 +82,7 @@ impl Mixture {
         } = routing;
         kernels.matmul([&self.router.matrix], &Rows::new(x, width), [&mut *logits]);
         self.router.add_bias(kernels, logits);
-        choices.clear();
-        weights.clear();
-        for (row, logits) in logits.chunks_exact(self.experts.len()).enumerate() {
-            choose(logits, used, order, weights);
-            choices.extend(order.iter().enumerate().map(|(place, expert)| Choice {
-                expert: *expert,
-                row,
-                place,
-            }));
-        }
-        choices.sort_unstable_by_key(|choice| (choice.expert, choice.row));
+        self.route(logits, order, choices, weights);
         results.resize(choices.len() * width, 0.0);
         for rows in choices.chunk_by(|a, b| a.expert == b.expert) {
             gathered.clear();

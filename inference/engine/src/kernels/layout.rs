@@ -8,7 +8,7 @@
 //! of 64. Floats lie value by value, eight outputs each.
 
 use super::activations::BLOCK;
-use super::formats::{Block, Format, Scales};
+use super::formats::{Block, Float, Format, Scales};
 
 /// Outputs of a group.
 pub use mythic_model::layout::LANES;
@@ -128,6 +128,41 @@ pub fn unpack<F: Format>(packed: &[u8], i: usize) -> [Block; LANES] {
             take::<F>(output, integers),
         )
     })
+}
+
+/// Weights as a GPU holds them, the parts of blocks apart: see `kernels/weights.cuh` of this crate.
+#[derive(Default)]
+pub struct Planes {
+    pub integers: Vec<u8>,
+    pub factors: Vec<u8>,
+    pub headers: Vec<u8>,
+}
+
+/// The planes of packed groups.
+pub fn planes<F: Format>(groups: &[u8]) -> Planes {
+    let mut out = Planes::default();
+    for packed in groups.chunks_exact(super_bytes::<F>()) {
+        let (header, blocks) = packed.split_at(header_bytes::<F>());
+        out.headers.extend_from_slice(header);
+        for block in blocks.chunks_exact(block_bytes::<F>()) {
+            let (factors, integers) = block.split_at(factor_bytes::<F>());
+            out.factors.extend_from_slice(factors);
+            out.integers.extend_from_slice(integers);
+        }
+    }
+    out
+}
+
+/// The one plane of groups of floats.
+pub fn float_planes<F: Float>(groups: &[u8]) -> Planes {
+    assert!(
+        groups.len().is_multiple_of(LANES * F::BYTES),
+        "whole values"
+    );
+    Planes {
+        integers: groups.to_vec(),
+        ..Planes::default()
+    }
 }
 
 /// Packs eight rows of floats of `size` bytes.

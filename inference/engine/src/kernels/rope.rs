@@ -42,6 +42,11 @@ impl Rotary {
         }
     }
 
+    /// Which values are pairs.
+    pub fn kind(&self) -> Pairs {
+        self.pairs
+    }
+
     /// Pairs of a head that are rotated.
     pub fn pairs(&self) -> usize {
         self.frequencies.len()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mythic_model::gguf::{Gguf, GgufError, Mapped, TensorFormat};
 
-use super::encoding::Encoding;
-use super::layout::LANES;
+use super::encoding::{Encoding, encoded};
+use super::layout::{self, LANES, Planes};
 use super::pack::{Pack, Packed};
 
 /// Rows of values to be looked up, where they lie in the model file.
@@ -108,7 +108,37 @@ impl Matrix {
         })
     }
 
-    pub(super) fn groups(&self) -> usize {
+    /// A matrix of these rows.
+    #[cfg(test)]
+    pub(crate) fn alone(encoding: Encoding, rows: &[&[u8]], cols: usize) -> Self {
+        Self {
+            data: Packed::alone(encoding, rows, cols),
+            group_bytes: encoding.group_bytes(cols),
+            rows: rows.len(),
+            encoding,
+            cols,
+        }
+    }
+
+    /// The planes of these groups, as a GPU holds them.
+    pub(crate) fn planes(&self, groups: Range<usize>) -> Planes {
+        let packed = self.bytes(groups);
+        encoded!(self.encoding,
+            F => layout::planes::<F>(packed),
+            G => layout::float_planes::<G>(packed))
+    }
+
+    /// Bytes of its weights as they are packed.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        self.data.bytes().len()
+    }
+
+    /// How its weights are stored.
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    pub(crate) fn groups(&self) -> usize {
         self.rows.div_ceil(LANES)
     }
 
@@ -117,7 +147,7 @@ impl Matrix {
         &self.data.bytes()[groups.start * self.group_bytes..groups.end * self.group_bytes]
     }
 
-    pub(super) fn is_float(&self) -> bool {
+    pub(crate) fn is_float(&self) -> bool {
         matches!(
             self.encoding,
             Encoding::F16 | Encoding::BF16 | Encoding::F32

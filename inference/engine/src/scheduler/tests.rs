@@ -454,6 +454,35 @@ fn a_request_whose_token_is_late_takes_no_rows_and_holds_up_no_pass() {
 }
 
 #[test]
+fn what_is_forgotten_is_read_again_and_nothing_is_wanted_twice() {
+    // With room for both, and only as long as they share a page.
+    for pages in [64, 3] {
+        let mut s = Scheduler::new(Limits { pages, ..limits() });
+        let [user, twin] = [0, 1].map(|_| s.submit(chat(0..40, 20)).unwrap());
+        for _ in 0..8 {
+            pass(&mut s);
+        }
+        let known = |s: &Scheduler, id: Id| s.running(id).expect("it runs").tokens().len();
+        let (mine, others) = (known(&s, user), known(&s, twin));
+        assert!(mine > 41 && others > 41, "{mine} {others}");
+        s.forget(|id| (if id == user { mine } else { others }) - 40);
+        s.pages.audit(s.running.iter().map(|r| &r.table));
+        assert_eq!((s.pages().held(), s.pages().idle()), (0, 0));
+        assert_eq!(s.queued(Priority::Interactive), usize::from(pages == 3));
+        assert_eq!(s.running(user).expect("it runs").prompt(), mine);
+        let again = pass(&mut s);
+        assert!(
+            again
+                .iter()
+                .any(|share| share.id == user && share.from == 0)
+        );
+        while !pass(&mut s).is_empty() {}
+        s.pages.audit(s.running.iter().map(|r| &r.table));
+        assert_eq!((s.pages().held(), s.queued(Priority::Interactive)), (0, 0));
+    }
+}
+
+#[test]
 fn seeded_arrivals_and_cancels_break_no_invariant() {
     for seed in 0..100 {
         eprintln!("seed {seed}");

@@ -30,7 +30,7 @@ pub use report::{Report, Skipped};
 pub use run::calibrate;
 use thresholds::Frozen;
 
-use mythic_engine::{EngineError, LoadError};
+use mythic_engine::{Choice, EngineError, LoadError};
 use mythic_model::prompt::PromptError;
 
 /// What to calibrate with.
@@ -42,6 +42,8 @@ pub struct Settings {
     pub tokens: u32,
     /// Threads of every engine; 0 = one for each core.
     pub threads: usize,
+    /// What else checks: a GPU, which must not move a bit.
+    pub device: Choice,
     /// A Python that imports `xllamacpp`; without one, `python3` and `python` are tried.
     pub python: Option<PathBuf>,
     /// Where records and derived files lie; by default beside the cache of model files.
@@ -54,6 +56,7 @@ impl Default for Settings {
             prompts: 60,
             tokens: 48,
             threads: 0,
+            device: Choice::Cpu,
             python: None,
             directory: None,
         }
