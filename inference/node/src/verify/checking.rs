@@ -68,6 +68,7 @@ fn by_options(
         options: Arc::new(options),
         sampling: check::sampling(state),
         output_tokens: state.output_tokens.get(),
+        max_tokens: state.terms.max_output_tokens.get(),
         finish_reason: state.finish_reason,
         asked,
     }))
