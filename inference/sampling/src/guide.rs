@@ -24,7 +24,7 @@ const STACK: usize = 128 << 20;
 /// Most bytes of the lexer of one answer, by the library's own count. It grows with what the answer comes across.
 const LEXER: usize = 64 << 20;
 /// Most items, of eight bytes, that the parser of one answer keeps of what it has taken.
-const ITEMS: usize = 8 << 20;
+const ITEMS: usize = 32 << 20;
 /// Characters of the library's words that are told.
 const TOLD: usize = 300;
 
