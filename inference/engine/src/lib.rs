@@ -153,7 +153,12 @@ struct Facts {
 }
 
 impl Facts {
-    fn follow(&self, by: &ByOptions, output: Vec<u32>) -> Result<Replay, GuideError> {
+    fn follow(
+        &self,
+        by: &ByOptions,
+        output: Vec<u32>,
+        gone: &CancellationToken,
+    ) -> Result<Replay, GuideError> {
         let vocabulary = match by.options.grammar {
             Some(_) => Some(self.words.get()?),
             None => None,
@@ -162,13 +167,15 @@ impl Facts {
             options: &by.options,
             output: &output,
             output_tokens: by.output_tokens,
+            max_tokens: by.max_tokens,
             finish_reason: by.finish_reason,
         };
         let asked = |position: u32| match &by.asked {
             Some(asked) => asked.binary_search(&position).is_ok(),
             None => true,
         };
-        let expected = shown.follow(self.formatter.tokenizer(), vocabulary, &asked)?;
+        let wanted = || !gone.is_cancelled();
+        let expected = shown.follow(self.formatter.tokenizer(), vocabulary, &asked, &wanted)?;
         Ok(Replay::new(by, output, expected))
     }
 }
@@ -355,10 +362,11 @@ impl Engine {
         receiver.await.map_err(|_| EngineError::Stopped)?
     }
 
-    /// Follows an answer by options from its beginning.
+    /// Follows an answer by options from its beginning. Whoever drops this ends the thread that does it.
     async fn replay(&self, by: ByOptions, output: Vec<u32>) -> Result<Replay, EngineError> {
-        let facts = self.facts.clone();
-        let followed = tokio::task::spawn_blocking(move || facts.follow(&by, output));
+        let (facts, gone) = (self.facts.clone(), CancellationToken::new());
+        let _waits = gone.clone().drop_guard();
+        let followed = tokio::task::spawn_blocking(move || facts.follow(&by, output, &gone));
         match followed.await {
             Ok(Ok(replay)) => Ok(replay),
             Ok(Err(error)) => Err(EngineError::Grammar(error.to_string())),

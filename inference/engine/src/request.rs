@@ -123,6 +123,8 @@ pub struct ByOptions {
     pub sampling: Sampling,
     /// Tokens of the whole result.
     pub output_tokens: u32,
+    /// Most tokens that were asked for.
+    pub max_tokens: u32,
     /// As the result says it.
     pub finish_reason: u8,
     /// The positions that are asked about, ascending; `None` = all.

@@ -76,6 +76,7 @@ async fn expected(engine: &Engine, options: &Options, output: &[u32], finish: Fi
         options: Arc::new(options.clone()),
         sampling: SAMPLING,
         output_tokens: output.len() as u32,
+        max_tokens: output.len() as u32,
         finish_reason: finish as u8,
         asked: None,
     };

@@ -119,7 +119,9 @@ impl Position<'_> {
         if out.is_empty() {
             return Err(NoChoice::NothingAllowed);
         }
-        for (token, count) in &self.counts.0 {
+        // Neutral penalties leave every value as it is.
+        let counts = self.options.penalises().then_some(&self.counts.0);
+        for (token, count) in counts.into_iter().flatten() {
             if let Ok(at) = out.binary_search_by_key(token, |(id, _)| *id) {
                 out[at].1 = self.penalised(out[at].1, *count);
             }

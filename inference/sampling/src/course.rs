@@ -27,6 +27,8 @@ pub struct Shown<'a> {
     pub output: &'a [u32],
     /// Tokens of the whole result, of which `output` may be the part that can be read.
     pub output_tokens: u32,
+    /// Most tokens that it could have: with the last of those an unfinished character is one.
+    pub max_tokens: u32,
     /// As the result says it, [`FinishReason`].
     pub finish_reason: u8,
 }
@@ -50,12 +52,13 @@ impl Tokens for Tokenizer {
 
 impl Shown<'_> {
     /// What must stand at every position that is `asked`; masks are made at all of them, one after the other as the maker of the
-    /// answer does it, so that the library's limits are met where it met them.
+    /// answer does it, so that the library's limits are met where it met them. Ends with an error once it is not `wanted`.
     pub fn follow(
         &self,
         tokens: &impl Tokens,
         vocabulary: Option<&Vocabulary>,
         asked: &dyn Fn(u32) -> bool,
+        wanted: &dyn Fn() -> bool,
     ) -> Result<Vec<Expected>, GuideError> {
         let mut guide = match (&self.options.grammar, vocabulary) {
             (None, _) => None,
@@ -65,10 +68,13 @@ impl Shown<'_> {
                 return Err(GuideError::Vocabulary(words.into()));
             }
         };
-        let mut ending = Ending::new(self.options.stop.clone(), self.output_tokens);
+        let mut ending = Ending::new(self.options.stop.clone(), self.max_tokens);
         let (mut in_grammar, mut is_over) = (true, false);
         let mut all = Vec::with_capacity(self.output.len());
         for (position, token) in (0u32..).zip(self.output) {
+            if !wanted() {
+                return Err(GuideError::Run("nobody waits for it any more".into()));
+            }
             let is_end = tokens.ends().contains(token);
             let added = ending.push(tokens.piece(*token), is_end);
             let stops_here = added.finish == Some(FinishReason::Stopped);
@@ -84,8 +90,10 @@ impl Shown<'_> {
             };
             let claims = claims_stop(position, self.output_tokens, self.finish_reason);
             is_over |= is_end || stops_here;
+            // Nobody goes on behind the last: what the library says of it is no matter.
+            let goes_on = !is_over && all.len() + 1 < self.output.len();
             if let (Some(guide), Some(mask)) = (&mut guide, &mask)
-                && !is_over
+                && goes_on
             {
                 match mask.allows(*token) {
                     true => guide.push(*token)?,

@@ -21,6 +21,10 @@ const HEAD: &str = "%llguidance {\"no_forcing\": true}\n";
 const LONGEST: usize = 512;
 /// Stack on which a grammar is read: as many levels as a text within the limits can have, with room to spare.
 const STACK: usize = 128 << 20;
+/// Most bytes of the lexer of one answer, by the library's own count. It grows with what the answer comes across.
+const LEXER: usize = 64 << 20;
+/// Most items, of eight bytes, that the parser of one answer keeps of what it has taken.
+const ITEMS: usize = 32 << 20;
 /// Characters of the library's words that are told.
 const TOLD: usize = 300;
 
@@ -68,6 +72,14 @@ impl Vocabulary {
         for (id, text) in controls {
             if let Some(word) = words.get_mut(id as usize) {
                 *word = control(text);
+            }
+        }
+        // What ends an answer is no text in it, whatever its bytes are.
+        for end in ends {
+            if let Some(word) = words.get_mut(*end as usize)
+                && word.first() != Some(&TokTrie::SPECIAL_TOKEN_MARKER)
+            {
+                word.clear();
             }
         }
         let size = words.len();
@@ -135,6 +147,8 @@ fn control(text: &str) -> Vec<u8> {
 pub struct Guide {
     parser: TokenParser,
     size: usize,
+    /// What the parser keeps, in its items.
+    items: usize,
 }
 
 impl Guide {
@@ -151,24 +165,45 @@ impl Guide {
         Ok(Self {
             parser,
             size: vocabulary.size,
+            items: 0,
         })
     }
 
     /// What may come next. End-of-sequence tokens are allowed where the grammar accepts, and alone where nothing else may come.
     pub fn mask(&mut self) -> Result<Mask, GuideError> {
-        let parser = &mut self.parser;
-        let bits = guarded(|| parser.compute_mask()).map_err(GuideError::Run)?;
-        Ok(Mask::new(bits.into(), self.size))
+        let (parser, items) = (&mut self.parser, self.items);
+        let bits = guarded(|| -> Result<_, String> {
+            let bits = parser.compute_mask().map_err(|error| error.to_string())?;
+            // Whether the grammar accepts is found behind the library's last look at its limits.
+            if let Some(error) = parser.parser.get_error() {
+                return Err(error.message());
+            }
+            room(parser.parser.lexer_stats().num_bytes, items)?;
+            Ok(bits)
+        });
+        Ok(Mask::new(bits.map_err(GuideError::Run)?.into(), self.size))
     }
 
     /// Goes on behind a token that the last mask allowed.
     pub fn push(&mut self, token: u32) -> Result<(), GuideError> {
         let parser = &mut self.parser;
-        match guarded(|| parser.consume_token(token)).map_err(GuideError::Run)? {
+        let before = parser.parser_stats().all_items;
+        let back = guarded(|| parser.consume_token(token)).map_err(GuideError::Run)?;
+        let added = self.parser.parser_stats().all_items.saturating_sub(before);
+        self.items = self.items.saturating_add(added);
+        match back {
             0 => Ok(()),
             // Nothing that is taken asks for this.
             _ => Err(GuideError::Run("it would take tokens back".into())),
         }
+    }
+}
+
+/// An answer that would take more memory is one that can't be followed: by the same count everywhere.
+fn room(lexer: usize, items: usize) -> Result<(), String> {
+    match lexer > LEXER || items > ITEMS {
+        true => Err("it takes more memory than an answer has".into()),
+        false => Ok(()),
     }
 }
 
@@ -219,4 +254,29 @@ pub fn check_text(grammar: &str) -> Result<(), GuideError> {
             None => Ok(()),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_so_much_memory_and_no_more() {
+        assert_eq!(room(LEXER, ITEMS), Ok(()));
+        assert!(room(LEXER + 1, 0).is_err() && room(0, ITEMS + 1).is_err());
+        // What the parser keeps is counted.
+        let pieces: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
+        let pieces = pieces.iter().map(|piece| &piece[..]);
+        let vocabulary = Vocabulary::of(pieces, std::iter::empty(), &[0]).unwrap();
+        let mut guide = Guide::new(&vocabulary, "start: one+\none: \"a\" \"b\"\n").unwrap();
+        for token in b"abab" {
+            guide.mask().unwrap();
+            let before = guide.items;
+            guide.push(u32::from(*token)).unwrap();
+            assert!(guide.items >= before);
+        }
+        assert!(guide.items > 0);
+        guide.items = ITEMS + 1;
+        assert!(matches!(guide.mask(), Err(GuideError::Run(_))));
+    }
 }

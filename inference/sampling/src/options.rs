@@ -149,6 +149,13 @@ impl Options {
             && self.grammar.is_none()
     }
 
+    /// Whether a token's logit depends on how often the answer has it.
+    pub fn penalises(&self) -> bool {
+        self.presence_milli != 0
+            || self.frequency_milli != 0
+            || self.repetition_milli != NEUTRAL_REPETITION
+    }
+
     /// Whether every value is one that is allowed, for some model; [`Self::check_ids`] is about this one.
     pub fn check(&self) -> Result<(), Refusal> {
         let penalty = i64::from(MAX_PENALTY_MILLI);

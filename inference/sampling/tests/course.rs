@@ -1,5 +1,7 @@
 //! What may be judged of an answer that is shown: what must stand at each position behind the tokens before it.
 
+use std::cell::Cell;
+
 use mythic_interface::state::FinishReason;
 use mythic_sampling::course::{Expected, Shown, Tokens};
 use mythic_sampling::{Ending, GuideError, Options, Vocabulary};
@@ -40,10 +42,12 @@ fn course(options: &Options, text: &str, finish: FinishReason) -> String {
         options,
         output: &output,
         output_tokens: output.len() as u32,
+        max_tokens: output.len() as u32,
         finish_reason: finish as u8,
     };
     let vocabulary = bytes.vocabulary();
-    let expected = shown.follow(&bytes, Some(&vocabulary), &|_| true).unwrap();
+    let followed = shown.follow(&bytes, Some(&vocabulary), &|_| true, &|| true);
+    let expected = followed.unwrap();
     let told = expected.iter().map(|expected| match expected {
         Expected::Choice(_) => '.',
         Expected::Nothing => 'x',
@@ -71,6 +75,25 @@ fn who_says_that_it_stopped_has_a_stop_string_that_ends_there() {
 }
 
 #[test]
+fn an_unfinished_character_is_one_with_the_last_token_that_was_asked_for_and_not_before() {
+    let options = Options::stopping(vec!["\u{fffd}".into()]);
+    let output = [u32::from(b'a'), 0xe2];
+    let last = |max_tokens: u32| {
+        let shown = Shown {
+            options: &options,
+            output: &output,
+            output_tokens: 2,
+            max_tokens,
+            finish_reason: FinishReason::Stopped as u8,
+        };
+        let followed = shown.follow(&Bytes::new(), None, &|_| true, &|| true);
+        followed.unwrap().pop()
+    };
+    assert_eq!(last(2), Some(Expected::Choice(None)));
+    assert_eq!(last(3), Some(Expected::Nothing));
+}
+
+#[test]
 fn nothing_may_stand_behind_what_the_grammar_does_not_allow() {
     let yes = Options {
         grammar: Some("start: \"yes\" | \"no\"\n".into()),
@@ -94,11 +117,13 @@ fn a_choice_is_among_what_the_mask_of_its_position_allows() {
         options: &options,
         output: &output,
         output_tokens: 3,
+        max_tokens: 3,
         finish_reason: FinishReason::Eos as u8,
     };
     let vocabulary = bytes.vocabulary();
     let asked = |position: u32| position != 0;
-    let expected = shown.follow(&bytes, Some(&vocabulary), &asked).unwrap();
+    let followed = shown.follow(&bytes, Some(&vocabulary), &asked, &|| true);
+    let expected = followed.unwrap();
     assert_eq!(expected[0], Expected::Unasked);
     for (expected, token) in expected.iter().zip(output).skip(1) {
         let Expected::Choice(Some(mask)) = expected else {
@@ -108,8 +133,14 @@ fn a_choice_is_among_what_the_mask_of_its_position_allows() {
         assert_eq!(allowed, [token]);
     }
     // Without a vocabulary nobody judges.
-    let error = shown.follow(&bytes, None, &asked).unwrap_err();
+    let error = shown.follow(&bytes, None, &asked, &|| true).unwrap_err();
     assert!(matches!(error, GuideError::Vocabulary(_)));
+    // And for nobody.
+    let looks = Cell::new(0);
+    let wanted = || looks.replace(looks.get() + 1) == 0;
+    let unwanted = shown.follow(&bytes, Some(&vocabulary), &asked, &wanted);
+    assert!(matches!(unwanted, Err(GuideError::Run(_))));
+    assert_eq!(looks.get(), 2);
 }
 
 #[test]

@@ -171,6 +171,23 @@ fn an_end_is_allowed_where_the_grammar_accepts_and_alone_where_nothing_else_is()
 }
 
 #[test]
+fn what_ends_an_answer_is_no_text_in_it_whatever_its_bytes_are() {
+    let mut pieces = pieces();
+    pieces[END as usize] = b"cab".to_vec();
+    let words = pieces.iter().map(Vec::as_slice);
+    let vocabulary = Vocabulary::of(words, std::iter::empty(), &[END]).unwrap();
+    let mut guide = Guide::new(&vocabulary, "start: /[a-c]{4}/\n").unwrap();
+    for letter in b"abca" {
+        let mask = guide.mask().unwrap();
+        assert!(mask.allows(u32::from(*letter)) && !mask.allows(END));
+        guide.push(u32::from(*letter)).unwrap();
+    }
+    let mask = guide.mask().unwrap();
+    let allowed: Vec<u32> = (0..320).filter(|id| mask.allows(*id)).collect();
+    assert_eq!(allowed, [END]);
+}
+
+#[test]
 fn a_control_token_is_meant_by_its_name_alone() {
     let vocabulary = vocabulary();
     let mut text = Guide::new(&vocabulary, "start: \"<|call|>\"\n").unwrap();

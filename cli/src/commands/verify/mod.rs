@@ -195,6 +195,7 @@ fn by_options(state: &Job, evidence: &Evidence) -> Result<Option<ByOptions>> {
         options: Arc::new(options),
         sampling: check::sampling(state),
         output_tokens: state.output_tokens.get(),
+        max_tokens: state.terms.max_output_tokens.get(),
         finish_reason: state.finish_reason,
         asked: None,
     }))

@@ -275,10 +275,13 @@ impl Work {
             let words = "stop strings of this sampling profile are among its options";
             return Err(Decline::Invalid(words.into()));
         }
-        let options = self::options(options)?;
-        let hashed = options
-            .hash(salt)
-            .map_err(|refusal| Decline::Invalid(refusal.to_string()))?;
+        let bytes = options.unwrap_or_default();
+        let options = self::options(Some(bytes))?;
+        // What decodes is canonical: it is hashed as it came.
+        let hashed = match bytes.is_empty() {
+            true => [0; 32],
+            false => hash::options_hash(salt, bytes),
+        };
         if hashed != self.options_hash {
             return Err(Decline::Mismatch("the sampling options"));
         }

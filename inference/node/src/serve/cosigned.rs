@@ -4,6 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use mythic_client::ClientError;
+use mythic_engine::EngineError;
 use mythic_interface::error::MythicError;
 use mythic_trace::Span;
 use mythic_wire::{self as wire, InferenceRequest, NodeEvent};
@@ -100,7 +101,13 @@ pub async fn take(
     // A grammar that can't be followed is refused before anything binds us. It is read only where the chain takes the payment.
     if let Some(grammar) = admit::grammar(request.options.as_deref())? {
         let read = model.backend.check_grammar(&grammar).await;
-        read.map_err(|error| Decline::Invalid(error.to_string()))?;
+        if let Err(error) = read {
+            // It cost work that nobody pays; a gateway reads what it sends by the same vocabulary before.
+            if matches!(error, EngineError::Grammar(_)) {
+                jobs.strikes.take(&address, Instant::now());
+            }
+            return Err(Decline::Invalid(error.to_string()).into());
+        }
     }
     let _admission = jobs.admission.lock().await;
     if jobs.inbox(&parsed.job).is_some() {

@@ -44,9 +44,18 @@ pub(super) struct View {
     pub case: Option<Case>,
 }
 
-/// Bytes of masks that a pass holds, so that an answer by a grammar takes no more memory than that. Of longer ones its beginning is
-/// compared, and what a case checks.
+/// Bytes of masks that a pass holds, so that an answer by a grammar takes no more memory than that. Of longer ones positions all over
+/// it are compared, which nobody else can know, and what a case checks.
 const MASKS: usize = 64 << 20;
+
+/// No more than `most` of an answer's positions, evenly over it from one that `lot` draws, and those that are checked in any case.
+fn spread(positions: usize, most: usize, lot: usize, checked: &[u32]) -> Vec<u32> {
+    let stride = positions.div_ceil(most.max(1)).max(1);
+    let all = (0u32..).take(positions);
+    let drawn = all.skip(lot % stride).step_by(stride);
+    let asked: BTreeSet<u32> = drawn.chain(checked.iter().copied()).collect();
+    asked.into_iter().collect()
+}
 
 /// What an engine is asked of an answer by options; nothing of another.
 fn by_options(
@@ -59,15 +68,16 @@ fn by_options(
     }
     let options = Options::from_wire(question.options.as_deref().unwrap_or_default())?;
     let most = MASKS / vocabulary.div_ceil(8).max(1);
-    let asked = (options.grammar.is_some() && question.output.len() > most).then(|| {
-        let beginning = (0u32..).take(most);
-        let asked: BTreeSet<u32> = beginning.chain(question.checked.iter().copied()).collect();
-        asked.into_iter().collect()
+    let positions = question.output.len();
+    let asked = (options.grammar.is_some() && positions > most).then(|| {
+        let lot = rand::random::<u32>() as usize;
+        spread(positions, most, lot, &question.checked)
     });
     Ok(Some(ByOptions {
         options: Arc::new(options),
         sampling: check::sampling(state),
         output_tokens: state.output_tokens.get(),
+        max_tokens: state.terms.max_output_tokens.get(),
         finish_reason: state.finish_reason,
         asked,
     }))
@@ -306,5 +316,24 @@ impl Verifier {
     pub(super) fn count_verifier(&self) {
         let totals = self.ledger.read().book.totals.clone();
         self.meters.verifier.show(&totals);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_answer_by_a_grammar_any_position_may_be_compared() {
+        assert_eq!(spread(10, 4, 0, &[]), [0, 3, 6, 9]);
+        assert_eq!(spread(10, 4, 5, &[4, 9]), [2, 4, 5, 8, 9]);
+        let mut seen = BTreeSet::new();
+        for lot in 0..1_000 {
+            let asked = spread(8_000, 3_500, lot, &[]);
+            assert!(asked.len() <= 3_500);
+            seen.extend(asked);
+        }
+        assert!(seen.into_iter().eq(0..8_000));
+        assert!(spread(0, 0, 7, &[]).is_empty());
     }
 }

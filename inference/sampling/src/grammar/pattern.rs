@@ -9,6 +9,10 @@ use super::budget::{Budget, Fault, REPETITIONS};
 const DEPTH: u32 = 32;
 /// Longest expression, in bytes.
 const BYTES: usize = 4_096;
+/// Positions that a class with a name stands for: hundreds of ranges.
+const NAMED: u64 = 10;
+/// Positions that a class stands for where case doesn't matter: it is folded letter by letter, over all of Unicode.
+const FOLDED: u64 = 2_000;
 
 /// The size of an expression, which is taken off the budget.
 pub fn check(pattern: &str, budget: &mut Budget) -> Result<u64, Fault> {
@@ -19,6 +23,8 @@ pub fn check(pattern: &str, budget: &mut Budget) -> Result<u64, Fault> {
     if pattern.len() > BYTES {
         return Err(fault(format!("it has more than {BYTES} bytes")));
     }
+    // Before it is read: reading them is what takes long.
+    budget.expand(classes(pattern))?;
     let parsed = ParserBuilder::new()
         .nest_limit(DEPTH)
         .build()
@@ -31,6 +37,27 @@ pub fn check(pattern: &str, budget: &mut Budget) -> Result<u64, Fault> {
     let size = size(&hir).map_err(|why| fault(why.into()))?;
     budget.expand(size)?;
     Ok(size)
+}
+
+/// What an expression's classes take off the budget, counted in its text, so rather too many than too few.
+fn classes(pattern: &str) -> u64 {
+    let pairs = || pattern.as_bytes().windows(2);
+    let named = |names: &[u8]| {
+        let named = pairs().filter(|pair| pair[0] == b'\\' && names.contains(&pair[1]));
+        named.count() as u64
+    };
+    // Behind the flag for blanks and comments another may be written in ways that are not looked for.
+    let folds = pattern.split("(?").skip(1).any(|flags| {
+        let mut flags = flags.bytes().take_while(|b| b.is_ascii_alphabetic());
+        flags.any(|flag| matches!(flag, b'i' | b'x'))
+    });
+    if !folds {
+        return named(b"pPwWdDsS") * NAMED;
+    }
+    let sets = pattern.bytes().filter(|b| *b == b'[').count() as u64;
+    let joined = |pair: &&[u8]| matches!(pair, [b'&', b'&'] | [b'-', b'-'] | [b'~', b'~']);
+    let joined = pairs().filter(joined).count() as u64;
+    (named(b"pP") + sets + 2 * joined) * FOLDED + named(b"wWdDsS") * NAMED
 }
 
 /// Groups nest no deeper than [`DEPTH`], so that this ends.

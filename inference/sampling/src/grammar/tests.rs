@@ -168,3 +168,25 @@ fn whatever_bytes_a_text_has_it_is_taken_or_refused() {
         let _ = check(&text);
     });
 }
+
+#[test]
+fn classes_are_few_where_each_is_folded_letter_by_letter() {
+    check("start: /[a-z]+[0-9]\\pL/i\n").unwrap();
+    let classes = "[\\s\\S]".repeat(500);
+    check(&format!("start: /{classes}/\n")).unwrap();
+    let joined = format!("[{}a]", "\\S&&".repeat(13));
+    check(&format!("start: /{joined}/\n")).unwrap();
+    for classes in [&classes, &joined] {
+        for (flags, behind) in [
+            ("", "i"),
+            ("(?i)", ""),
+            ("a(?s-u:b)(?si)", ""),
+            ("(?x)( ?i)", ""),
+        ] {
+            let text = format!("start: /{flags}{classes}/{behind}\n");
+            assert!(limit(&text).contains("positions"), "{flags}/{behind}");
+        }
+    }
+    let schema = json!({"type": "string", "pattern": format!("(?i){classes}")});
+    assert!(limit(&json_schema(&schema)).contains("positions"));
+}
