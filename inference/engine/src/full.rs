@@ -14,6 +14,9 @@ use super::masks::{Made, Masks};
 use super::request::{ByOptions, EngineError};
 use super::scheduler::Id;
 
+/// What is kept of a row's logits, and all of them.
+pub(crate) type Row = Box<(Kept, Vec<f32>)>;
+
 /// Where the mask of the next position is.
 enum Guided {
     /// Everything is allowed.
@@ -30,7 +33,7 @@ pub(crate) struct Full {
     sampler: Sampler,
     guided: Guided,
     /// A row whose mask is late.
-    row: Option<Box<(Kept, Vec<f32>)>>,
+    row: Option<Row>,
 }
 
 impl Full {
@@ -69,10 +72,7 @@ impl Full {
     }
 
     /// Takes a mask, and gives the row that waited for it.
-    pub(crate) fn take(
-        &mut self,
-        made: Made,
-    ) -> Result<Option<Box<(Kept, Vec<f32>)>>, EngineError> {
+    pub(crate) fn take(&mut self, made: Made) -> Result<Option<Row>, EngineError> {
         let (guide, mask) = made
             .found
             .map_err(|error| EngineError::Grammar(error.to_string()))?;

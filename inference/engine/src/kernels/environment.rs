@@ -56,7 +56,8 @@ fn register() -> u64 {
     value
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
 mod tests {
     use super::*;
     use crate::kernels::{InstructionSet, Kernels};

@@ -190,7 +190,7 @@ impl Plan {
                 [cols, rows, count] => (cols, rows * count),
                 _ => continue,
             };
-            if apart && name == "token_embd.weight" || name.ends_with(".bias") {
+            if (apart && name == "token_embd.weight") || name.ends_with(".bias") {
                 continue;
             }
             let (source, format) = gguf.mapped(name, &info.dims)?;
