@@ -59,11 +59,12 @@ fn bare(schema: &Value) -> Value {
 
 /// JSON of a schema of an object.
 fn of_schema(schema: &Value) -> String {
-    let mut schema = bare(schema);
-    if let Value::Object(fields) = &mut schema {
-        fields.entry("type").or_insert_with(|| "object".into());
-    }
-    format!("%json {schema}")
+    let mut fields = match bare(schema) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    fields.entry("type").or_insert_with(|| "object".into());
+    format!("%json {}", mythic_sampling::grammar::bounded(fields))
 }
 
 fn quoted(text: &str) -> String {
@@ -73,6 +74,26 @@ fn quoted(text: &str) -> String {
 /// A control token in a grammar, whatever brackets the model writes around its name.
 fn control(text: &str) -> String {
     format!("<{}>", text.trim_matches(['<', '>', '[', ']']))
+}
+
+/// A regular expression of text in which an opening does not stand; its first character is nowhere else in it. Where openings are
+/// control tokens, text that spells one would be read as a call, of any name and arguments.
+fn without(opening: &str) -> String {
+    let letter = |c: char| match c {
+        '[' | ']' => format!("\\{c}"),
+        c => c.to_string(),
+    };
+    let mut chars = opening.chars();
+    let first = chars.next().map(letter).unwrap_or_default();
+    // Behind its first character: as much of the rest as there is, then something else, a new beginning or the end.
+    let mut begun = String::new();
+    let mut ways = Vec::new();
+    for next in chars.map(letter) {
+        ways.push(format!("{begun}([^{first}{next}][^{first}]*)?"));
+        begun += &next;
+    }
+    let again = format!("({first}({}))", ways.join("|"));
+    format!("[^{first}]+{again}*|{again}+")
 }
 
 /// What stands around the calls of an answer, behind its opening: parts of rules.
@@ -162,7 +183,8 @@ fn calling(tools: &Tools, style: CallStyle, controls: bool, format: &Format) -> 
         (ToolChoice::Auto, None) => match &marks.opening {
             Some(_) if controls => {
                 out.push(format!("start: TEXT? | TEXT? {opened}"));
-                out.push("TEXT: /(.|\\n)+/".into());
+                let opening = style.opening().unwrap_or_default();
+                out.push(format!("TEXT: /{}/", without(opening)));
             }
             // The opening ends the text as soon as it stands there.
             Some(opening) => {
@@ -195,6 +217,7 @@ pub fn grammar(tools: Option<(&Tools, CallStyle, bool)>, format: &Format) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use mythic_sampling::{Guide, Mask, Vocabulary};
     use serde_json::json;
 
     use super::*;
@@ -217,7 +240,10 @@ mod tests {
     fn text_needs_no_grammar_and_json_is_its_schema() {
         assert_eq!(grammar(None, &Format::Text), None);
         let object = grammar(None, &Format::Object).unwrap();
-        assert_eq!(object, "start: %json {\"type\":\"object\"}\n");
+        let schema = object.strip_prefix("start: %json ").unwrap();
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        assert_eq!(schema["type"], "object");
+        assert!(schema["x-guidance"]["whitespace_pattern"].is_string());
     }
 
     #[test]
@@ -249,6 +275,46 @@ mod tests {
             r#"call_0: "{\"name\": \"a\", \"arguments\": " arguments_0 "}\n" "</tool_call>""#
         );
         assert!(lines[6].starts_with("arguments_0: %json {"));
+    }
+
+    /// The number of the control token of an opening, in a vocabulary of all bytes.
+    const OPENING: u32 = 256;
+
+    /// What may follow a text.
+    fn follows(grammar: &str, opening: &str, text: &str) -> Mask {
+        let mut pieces: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        pieces.resize(258, Vec::new());
+        let controls = [(OPENING, opening), (OPENING + 1, "<|end|>")].into_iter();
+        let bytes = pieces.iter().map(Vec::as_slice);
+        let vocabulary = Vocabulary::of(bytes, controls, &[OPENING + 1]).unwrap();
+        let mut guide = Guide::new(&vocabulary, grammar).unwrap();
+        for byte in text.bytes().map(u32::from) {
+            assert!(guide.mask().unwrap().allows(byte), "{text}: {byte}");
+            guide.push(byte).unwrap();
+        }
+        guide.mask().unwrap()
+    }
+
+    #[test]
+    fn text_spells_no_opening_that_is_a_control_token() {
+        let tools = tools(&["a"], ToolChoice::Auto);
+        for style in [CallStyle::Hermes, CallStyle::Mistral] {
+            let opening = style.opening().unwrap();
+            let grammar = grammar(Some((&tools, style, true)), &Format::Text).unwrap();
+            let (begun, last) = opening.split_at(opening.len() - 1);
+            let last = u32::from(last.as_bytes()[0]);
+            let first = &opening[..1];
+            let again = format!("{begun}a{first}{first}");
+            for text in ["", "a\n", first, &begun[..5], &again] {
+                let next = follows(&grammar, opening, text);
+                assert!(next.allows(OPENING) && next.allows(last), "{text}");
+            }
+            for text in [begun.to_owned(), format!("a{first}{begun}")] {
+                let next = follows(&grammar, opening, &text);
+                assert!(!next.allows(last), "{text}");
+                assert!(next.allows(OPENING) && next.allows(u32::from(b'a')));
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use mythic_interface::hash::sha256;
-use mythic_sampling::grammar::{json_object, json_schema};
+use mythic_sampling::grammar::{bounded, json_object, json_schema};
 use mythic_sampling::{Guide, GuideError, Mask, Vocabulary};
 use serde_json::json;
 
@@ -168,6 +168,21 @@ fn an_end_is_allowed_where_the_grammar_accepts_and_alone_where_nothing_else_is()
     assert!(!begun.allows(END) && begun.allows(tokens("yes")[0]));
     // Whatever bytes lead there.
     assert!(begun.allows(u32::from(b'y')));
+}
+
+#[test]
+fn json_of_a_bounded_schema_is_no_blanks_for_ever() {
+    let vocabulary = vocabulary();
+    let fields = serde_json::Map::from_iter([("type".to_owned(), json!("object"))]);
+    let grammar = json_schema(&bounded(fields));
+    let goes_on = |blanks: usize| {
+        let text = format!("{{{}", "\n".repeat(blanks));
+        let mask = masks(&vocabulary, &grammar, &text).pop().unwrap();
+        assert!(mask.allows(u32::from(b'"')));
+        mask.allows(u32::from(b'\n'))
+    };
+    assert!(goes_on(0) && goes_on(63));
+    assert!(!goes_on(64));
 }
 
 #[test]
