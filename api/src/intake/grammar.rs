@@ -1,7 +1,7 @@
 //! The grammar of an answer that is JSON, or may call functions: text that a job's options carry, made here so that neither
 //! validators nor jurors know of formats and tools. Pure.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     calls::CallStyle,
@@ -31,13 +31,22 @@ const NAMED: [&str; 5] = [
     "definitions",
 ];
 
+/// What some clients write although it asks for nothing, and no grammar is made of.
+fn is_idle(name: &str, value: &Value) -> bool {
+    match name {
+        "propertyNames" => *value == json!({"type": "string"}),
+        "uniqueItems" => *value == false,
+        _ => false,
+    }
+}
+
 /// A schema without what changes no answer: a job's grammar is bounded.
 fn bare(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => {
             let mut out = Map::new();
             for (name, value) in fields {
-                if ANNOTATIONS.contains(&name.as_str()) {
+                if ANNOTATIONS.contains(&name.as_str()) || is_idle(name, value) {
                     continue;
                 }
                 let value = match (name.as_str(), value) {
@@ -218,7 +227,6 @@ pub fn grammar(tools: Option<(&Tools, CallStyle, bool)>, format: &Format) -> Opt
 #[cfg(test)]
 mod tests {
     use mythic_sampling::{Guide, Mask, Vocabulary};
-    use serde_json::json;
 
     use super::*;
     use crate::intake::tools::Tool;
@@ -250,7 +258,7 @@ mod tests {
     fn a_schema_loses_what_it_says_to_people_and_no_property_of_that_name() {
         let schema = json!({"title": "T", "type": "object", "x-guidance": {"whitespace_flexible": true},
             "properties": {"title": {"type": "string", "description": "d"}, "default": {"enum": [{"title": 1}]}},
-            "$defs": {"description": {"type": "null", "examples": [1]}}});
+            "$defs": {"description": {"type": "null", "examples": [1]}}, "propertyNames": {"type": "string"}, "uniqueItems": false});
         assert_eq!(
             bare(&schema),
             json!({"type": "object", "properties": {"title": {"type": "string"}, "default": {"enum": [{"title": 1}]}},

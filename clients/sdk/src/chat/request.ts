@@ -66,7 +66,7 @@ export interface AnswerOptions {
   /** Divides the logits of tokens that the answer has, 0.001 to 10. */
   repetitionPenalty?: number;
   /** From token ids to what is added to their logits, -100 to 100; at most 1,024. */
-  logitBias?: Readonly<Record<number, number>>;
+  logitBias?: Readonly<Record<string, number>>;
   /** What the text has to be. */
   responseFormat?: ResponseFormat;
 }
