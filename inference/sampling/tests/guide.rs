@@ -171,21 +171,6 @@ fn an_end_is_allowed_where_the_grammar_accepts_and_alone_where_nothing_else_is()
 }
 
 #[test]
-fn json_of_a_bounded_schema_is_no_blanks_for_ever() {
-    let vocabulary = vocabulary();
-    let fields = serde_json::Map::from_iter([("type".to_owned(), json!("object"))]);
-    let grammar = json_schema(&bounded(fields));
-    let goes_on = |blanks: usize| {
-        let text = format!("{{{}", "\n".repeat(blanks));
-        let mask = masks(&vocabulary, &grammar, &text).pop().unwrap();
-        assert!(mask.allows(u32::from(b'"')));
-        mask.allows(u32::from(b'\n'))
-    };
-    assert!(goes_on(0) && goes_on(63));
-    assert!(!goes_on(64));
-}
-
-#[test]
 fn a_control_token_is_meant_by_its_name_alone() {
     let vocabulary = vocabulary();
     let mut text = Guide::new(&vocabulary, "start: \"<|call|>\"\n").unwrap();
@@ -199,6 +184,21 @@ fn a_control_token_is_meant_by_its_name_alone() {
     assert!(token.mask().unwrap().allows(u32::from(b'n')));
     let unknown = Guide::new(&vocabulary, "start: <|other|>\n").err();
     assert!(matches!(unknown, Some(GuideError::Grammar(_))));
+}
+
+#[test]
+fn json_of_a_bounded_schema_is_no_blanks_for_ever() {
+    let vocabulary = vocabulary();
+    let fields = serde_json::Map::from_iter([("type".to_owned(), json!("object"))]);
+    let grammar = json_schema(&bounded(fields));
+    let goes_on = |blanks: usize| {
+        let text = format!("{{{}", "\n".repeat(blanks));
+        let mask = masks(&vocabulary, &grammar, &text).pop().unwrap();
+        assert!(mask.allows(u32::from(b'"')));
+        mask.allows(u32::from(b'\n'))
+    };
+    assert!(goes_on(0) && goes_on(63));
+    assert!(!goes_on(64));
 }
 
 #[test]
