@@ -211,6 +211,7 @@ fn a_value_is_refused_with_one_code_whoever_refuses_it() {
         &["ai", "Hi", "--max-tokens", "0"],
         &["ai", "Hi", "--top-p", "1.5"],
         &["ai", "Hi", "--logit-bias", "7"],
+        &["ai", "Hi", "--thinking", "hard"],
         &["ai", "Hi", "--json-schema", "/nowhere/schema.json"],
         &["jobs", "list", "--limit", "abc"],
         &["vault", "deposit", "ten"],

@@ -120,6 +120,8 @@ pub fn nine(id: &str) -> String {
 }
 
 const HEAD: &str = "{\"name\": \"";
+/// Most blanks that text keeps back in case a call follows: more are text.
+const BLANKS: usize = 64;
 
 /// How far a JSON object was read.
 #[derive(Debug, Default)]
@@ -249,7 +251,8 @@ impl CallReader {
                 (self.held.len() - begun, false)
             }
         };
-        let told = self.held[..end].trim_end().len();
+        let said = self.held[..end].trim_end_matches([' ', '\t', '\r', '\n']);
+        let told = said.len().max(end.saturating_sub(BLANKS));
         let rest = self.held.split_off(told);
         let text = std::mem::replace(&mut self.held, rest);
         if !text.is_empty() {
@@ -265,6 +268,11 @@ impl CallReader {
     /// Looks for the head of a call; what stands before one are brackets, commas and markup.
     fn head(&mut self, out: &mut Vec<Said>) -> bool {
         let Some(at) = self.held.find(HEAD) else {
+            let begun = (1..HEAD.len())
+                .rev()
+                .find(|n| self.held.ends_with(&HEAD[..*n]))
+                .unwrap_or(0);
+            self.held.drain(..self.held.len() - begun);
             return false;
         };
         let rest = &self.held[at + HEAD.len()..];
@@ -392,6 +400,29 @@ mod tests {
             for size in [1, 4, 1000] {
                 assert_eq!(read(style, text, size), (text.to_owned(), vec![]));
             }
+        }
+    }
+
+    #[test]
+    fn little_is_held_back_however_much_comes() {
+        let blanks = " \n".repeat(500);
+        for size in [1, 7, 5_000] {
+            let answer = format!("a{blanks}");
+            assert_eq!(read(CallStyle::Hermes, &answer, size), (answer, vec![]));
+            let call =
+                format!("a{blanks}<tool_call>{blanks}{{\"name\": \"f\", \"arguments\": {{}}}}");
+            let (text, calls) = read(CallStyle::Hermes, &call, size);
+            assert_eq!(text.len(), 1 + blanks.len() - BLANKS);
+            assert_eq!(calls, [("f".to_owned(), "{}".to_owned())]);
+        }
+        let mut reader = CallReader::new(Calling {
+            style: CallStyle::Json,
+            is_alone: false,
+        });
+        reader.push("[");
+        for _ in 0..100 {
+            reader.push("nonsense {\"na");
+            assert!(reader.held.len() < HEAD.len());
         }
     }
 

@@ -1,7 +1,7 @@
 //! The grammar of an answer that is JSON, or may call functions: text that a job's options carry, made here so that neither
 //! validators nor jurors know of formats and tools. Pure.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     calls::CallStyle,
@@ -31,13 +31,22 @@ const NAMED: [&str; 5] = [
     "definitions",
 ];
 
+/// What some clients write although it asks for nothing, and no grammar is made of.
+fn is_idle(name: &str, value: &Value) -> bool {
+    match name {
+        "propertyNames" => *value == json!({"type": "string"}),
+        "uniqueItems" => *value == false,
+        _ => false,
+    }
+}
+
 /// A schema without what changes no answer: a job's grammar is bounded.
 fn bare(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => {
             let mut out = Map::new();
             for (name, value) in fields {
-                if ANNOTATIONS.contains(&name.as_str()) {
+                if ANNOTATIONS.contains(&name.as_str()) || is_idle(name, value) {
                     continue;
                 }
                 let value = match (name.as_str(), value) {
@@ -59,11 +68,12 @@ fn bare(schema: &Value) -> Value {
 
 /// JSON of a schema of an object.
 fn of_schema(schema: &Value) -> String {
-    let mut schema = bare(schema);
-    if let Value::Object(fields) = &mut schema {
-        fields.entry("type").or_insert_with(|| "object".into());
-    }
-    format!("%json {schema}")
+    let mut fields = match bare(schema) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    fields.entry("type").or_insert_with(|| "object".into());
+    format!("%json {}", mythic_sampling::grammar::bounded(fields))
 }
 
 fn quoted(text: &str) -> String {
@@ -73,6 +83,26 @@ fn quoted(text: &str) -> String {
 /// A control token in a grammar, whatever brackets the model writes around its name.
 fn control(text: &str) -> String {
     format!("<{}>", text.trim_matches(['<', '>', '[', ']']))
+}
+
+/// A regular expression of text in which an opening does not stand; its first character is nowhere else in it. Where openings are
+/// control tokens, text that spells one would be read as a call, of any name and arguments.
+fn without(opening: &str) -> String {
+    let letter = |c: char| match c {
+        '[' | ']' => format!("\\{c}"),
+        c => c.to_string(),
+    };
+    let mut chars = opening.chars();
+    let first = chars.next().map(letter).unwrap_or_default();
+    // Behind its first character: as much of the rest as there is, then something else, a new beginning or the end.
+    let mut begun = String::new();
+    let mut ways = Vec::new();
+    for next in chars.map(letter) {
+        ways.push(format!("{begun}([^{first}{next}][^{first}]*)?"));
+        begun += &next;
+    }
+    let again = format!("({first}({}))", ways.join("|"));
+    format!("[^{first}]+{again}*|{again}+")
 }
 
 /// What stands around the calls of an answer, behind its opening: parts of rules.
@@ -162,7 +192,8 @@ fn calling(tools: &Tools, style: CallStyle, controls: bool, format: &Format) -> 
         (ToolChoice::Auto, None) => match &marks.opening {
             Some(_) if controls => {
                 out.push(format!("start: TEXT? | TEXT? {opened}"));
-                out.push("TEXT: /(.|\\n)+/".into());
+                let opening = style.opening().unwrap_or_default();
+                out.push(format!("TEXT: /{}/", without(opening)));
             }
             // The opening ends the text as soon as it stands there.
             Some(opening) => {
@@ -195,7 +226,7 @@ pub fn grammar(tools: Option<(&Tools, CallStyle, bool)>, format: &Format) -> Opt
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use mythic_sampling::{Guide, Mask, Vocabulary};
 
     use super::*;
     use crate::intake::tools::Tool;
@@ -217,14 +248,17 @@ mod tests {
     fn text_needs_no_grammar_and_json_is_its_schema() {
         assert_eq!(grammar(None, &Format::Text), None);
         let object = grammar(None, &Format::Object).unwrap();
-        assert_eq!(object, "start: %json {\"type\":\"object\"}\n");
+        let schema = object.strip_prefix("start: %json ").unwrap();
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        assert_eq!(schema["type"], "object");
+        assert!(schema["x-guidance"]["whitespace_pattern"].is_string());
     }
 
     #[test]
     fn a_schema_loses_what_it_says_to_people_and_no_property_of_that_name() {
         let schema = json!({"title": "T", "type": "object", "x-guidance": {"whitespace_flexible": true},
             "properties": {"title": {"type": "string", "description": "d"}, "default": {"enum": [{"title": 1}]}},
-            "$defs": {"description": {"type": "null", "examples": [1]}}});
+            "$defs": {"description": {"type": "null", "examples": [1]}}, "propertyNames": {"type": "string"}, "uniqueItems": false});
         assert_eq!(
             bare(&schema),
             json!({"type": "object", "properties": {"title": {"type": "string"}, "default": {"enum": [{"title": 1}]}},
@@ -249,6 +283,46 @@ mod tests {
             r#"call_0: "{\"name\": \"a\", \"arguments\": " arguments_0 "}\n" "</tool_call>""#
         );
         assert!(lines[6].starts_with("arguments_0: %json {"));
+    }
+
+    /// The number of the control token of an opening, in a vocabulary of all bytes.
+    const OPENING: u32 = 256;
+
+    /// What may follow a text.
+    fn follows(grammar: &str, opening: &str, text: &str) -> Mask {
+        let mut pieces: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        pieces.resize(258, Vec::new());
+        let controls = [(OPENING, opening), (OPENING + 1, "<|end|>")].into_iter();
+        let bytes = pieces.iter().map(Vec::as_slice);
+        let vocabulary = Vocabulary::of(bytes, controls, &[OPENING + 1]).unwrap();
+        let mut guide = Guide::new(&vocabulary, grammar).unwrap();
+        for byte in text.bytes().map(u32::from) {
+            assert!(guide.mask().unwrap().allows(byte), "{text}: {byte}");
+            guide.push(byte).unwrap();
+        }
+        guide.mask().unwrap()
+    }
+
+    #[test]
+    fn text_spells_no_opening_that_is_a_control_token() {
+        let tools = tools(&["a"], ToolChoice::Auto);
+        for style in [CallStyle::Hermes, CallStyle::Mistral] {
+            let opening = style.opening().unwrap();
+            let grammar = grammar(Some((&tools, style, true)), &Format::Text).unwrap();
+            let (begun, last) = opening.split_at(opening.len() - 1);
+            let last = u32::from(last.as_bytes()[0]);
+            let first = &opening[..1];
+            let again = format!("{begun}a{first}{first}");
+            for text in ["", "a\n", first, &begun[..5], &again] {
+                let next = follows(&grammar, opening, text);
+                assert!(next.allows(OPENING) && next.allows(last), "{text}");
+            }
+            for text in [begun.to_owned(), format!("a{first}{begun}")] {
+                let next = follows(&grammar, opening, &text);
+                assert!(!next.allows(last), "{text}");
+                assert!(next.allows(OPENING) && next.allows(u32::from(b'a')));
+            }
+        }
     }
 
     #[test]

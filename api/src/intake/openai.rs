@@ -197,14 +197,15 @@ impl ChatRequest {
             true => Given::Chat(messages(&mut params)?),
             false => Given::Prompt(prompt(&mut params)?),
         };
-        let template = match &given {
-            Given::Chat(_) => template(&mut params)?,
-            _ => TemplateOptions::default(),
+        let (tools, template) = match &given {
+            Given::Chat(_) => (tools(&mut params, Nesting::Under)?, template(&mut params)?),
+            // A plain prompt is told of neither.
+            _ => (None, TemplateOptions::default()),
         };
         let request = Self {
             n: choices(&mut params)?,
             format: response_format(&mut params)?,
-            tools: tools(&mut params, Nesting::Under)?,
+            tools,
             template,
             ..Self::read(&mut params, given)?
         };
@@ -427,8 +428,12 @@ mod tests {
         assert_eq!(estimate.drawing.options.logit_bias, [(7, 1_000)]);
         let tools =
             br#"{"prompt": "hi", "tools": [{"type": "function", "function": {"name": "f"}}]}"#;
-        let refused = ChatRequest::parse_inference(tools).unwrap_err();
-        assert_eq!(refused.param.as_deref(), Some("tools"));
+        for refused in [
+            ChatRequest::parse_inference(tools),
+            ChatRequest::parse_estimate(tools),
+        ] {
+            assert_eq!(refused.unwrap_err().param.as_deref(), Some("tools"));
+        }
         let thinking = br#"{"prompt": "hi", "reasoning_effort": "low"}"#;
         for refused in [
             ChatRequest::parse_inference(thinking),

@@ -1,5 +1,7 @@
 //! From what a request gives to the tokens that its model is told. Pure, and slow: seconds for the longest.
 
+use std::collections::HashMap;
+
 use mythic_model::prompt::{Conversation, Message, PromptError, PromptFormatter, TemplateOptions};
 use serde_json::{Value, json};
 
@@ -68,11 +70,11 @@ fn native(messages: &[ChatMessage], tools: Option<&Tools>, style: CallStyle) -> 
         _ => id.to_owned(),
     };
     let call = |call: &PastCall| json!({"id": id(&call.id), "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
-    // What results are of, by the ids of calls before them.
-    let name_of = |wanted: &str| {
-        let mut calls = messages.iter().flat_map(|message| &message.calls);
-        calls.find(|call| call.id == wanted).map(|call| &call.name)
-    };
+    // What results are of, by the ids of calls.
+    let mut names: HashMap<&str, &str> = HashMap::new();
+    for call in messages.iter().flat_map(|message| &message.calls) {
+        names.entry(&call.id).or_insert(&call.name);
+    }
     let message = |message: &ChatMessage| {
         let mut out = json!({"role": message.role, "content": message.content});
         if !message.calls.is_empty() {
@@ -80,7 +82,8 @@ fn native(messages: &[ChatMessage], tools: Option<&Tools>, style: CallStyle) -> 
         }
         if let Some(answers) = &message.answers {
             out["tool_call_id"] = id(answers).into();
-            out["name"] = name_of(answers).unwrap_or(answers).as_str().into();
+            let name = names.get(answers.as_str()).copied().unwrap_or(answers);
+            out["name"] = name.into();
         }
         out
     };

@@ -286,16 +286,23 @@ impl Frame {
     /// The whole response.
     pub(super) fn response(&self, asked: &Repeated, answer: &ChoiceAnswer) -> ModelResponse {
         let whole = self.whole(answer);
-        let status = status(answer.end.finish);
-        let mut output = Vec::new();
-        if whole.calls.is_empty() || !whole.text.is_empty() {
+        let has_text = whole.calls.is_empty() || !whole.text.is_empty();
+        let items = usize::from(has_text) + whole.calls.len();
+        // Only the last was cut off, if one was.
+        let status_of = |at: usize| match at + 1 == items {
+            true => status(answer.end.finish),
+            false => "completed",
+        };
+        let mut output = Vec::with_capacity(items);
+        if has_text {
             let logprobs = match self.logprobs {
                 true => whole.tokens,
                 false => Vec::new(),
             };
-            output.push(self.message(status, vec![output_text(whole.text, logprobs)]));
+            output.push(self.message(status_of(0), vec![output_text(whole.text, logprobs)]));
         }
         for (at, call) in whole.calls.into_iter().enumerate() {
+            let status = status_of(output.len());
             output.push(self.call(at, status, (call.name, call.arguments)));
         }
         self.ended(asked, output, &answer.end)

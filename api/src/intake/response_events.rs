@@ -389,6 +389,22 @@ mod tests {
     }
 
     #[test]
+    fn of_an_answer_that_was_cut_off_only_the_last_item_is_incomplete() {
+        let pieces = [
+            "Wait.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"g\", \"arguments\": {\"x",
+        ];
+        let calling = Calling {
+            style: CallStyle::Hermes,
+            is_alone: false,
+        };
+        let (events, whole) = told(Some(calling), &answer(&pieces, Finish::Length));
+        let output = whole["output"].as_array().unwrap();
+        let statuses: Vec<&Value> = output.iter().map(|item| &item["status"]).collect();
+        assert_eq!(statuses, ["completed", "completed", "incomplete"]);
+        assert_eq!(events.last().unwrap()["response"], whole);
+    }
+
+    #[test]
     fn an_answer_that_was_cut_off_is_incomplete_and_an_empty_one_is_an_empty_message() {
         let (events, whole) = told(None, &answer(&["a"], Finish::Length));
         assert_eq!(whole["status"], "incomplete");

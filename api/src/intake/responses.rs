@@ -197,7 +197,7 @@ fn add_item(out: &mut Vec<ChatMessage>, mut item: Value, at: &str) -> ApiResult<
         "item_reference" => {
             return Err(ApiError::unsupported(
                 at,
-                "an item_reference is not supported: nothing is kept here to refer to; send the item itself",
+                "an item_reference is not supported: nothing is kept here to refer to; send the item itself, as clients do that are told store: false",
             ));
         }
         other => {

@@ -9,16 +9,27 @@ use crate::error::{ApiError, ApiResult};
 /// Most documents of one request.
 const MAX_DOCUMENTS: usize = 128;
 
+fn contradicts(param: &str) -> ApiError {
+    ApiError::invalid(
+        param,
+        format!("{param} contradicts what the request says of thinking elsewhere"),
+    )
+}
+
+fn switch(options: &mut TemplateOptions, param: &str, thinks: bool) -> ApiResult<()> {
+    match options.enable_thinking.replace(thinks) {
+        Some(other) if other != thinks => Err(contradicts(param)),
+        _ => Ok(()),
+    }
+}
+
 fn effort(options: &mut TemplateOptions, param: &str, value: &Value) -> ApiResult<()> {
-    options.reasoning_effort = match value.as_str() {
+    let effort = match value.as_str() {
         // Who wants no effort wants no thinking.
-        Some("none") => {
-            options.enable_thinking = Some(false);
-            None
-        }
-        Some("low") => Some(ReasoningEffort::Low),
-        Some("medium") => Some(ReasoningEffort::Medium),
-        Some("high") => Some(ReasoningEffort::High),
+        Some("none") => return switch(options, param, false),
+        Some("low") => ReasoningEffort::Low,
+        Some("medium") => ReasoningEffort::Medium,
+        Some("high") => ReasoningEffort::High,
         _ => {
             return Err(ApiError::unsupported(
                 param,
@@ -29,18 +40,20 @@ fn effort(options: &mut TemplateOptions, param: &str, value: &Value) -> ApiResul
             ));
         }
     };
-    Ok(())
+    match options.reasoning_effort.replace(effort) {
+        Some(other) if other != effort => Err(contradicts(param)),
+        _ => Ok(()),
+    }
 }
 
 fn thinking(options: &mut TemplateOptions, param: &str, value: &Value) -> ApiResult<()> {
-    let Some(thinks) = value.as_bool() else {
-        return Err(ApiError::invalid(
+    match value.as_bool() {
+        Some(thinks) => switch(options, param, thinks),
+        None => Err(ApiError::invalid(
             param,
             format!("{param} must be true or false"),
-        ));
-    };
-    options.enable_thinking = Some(thinks);
-    Ok(())
+        )),
+    }
 }
 
 fn documents(params: &mut Params) -> ApiResult<Vec<Value>> {
@@ -92,6 +105,9 @@ pub(super) fn template(params: &mut Params) -> ApiResult<TemplateOptions> {
                 "chat_template_kwargs must be an object",
             ));
         }
+    }
+    if options.enable_thinking == Some(false) && options.reasoning_effort.is_some() {
+        return Err(contradicts("reasoning_effort"));
     }
     options.documents = documents(params)?;
     Ok(options)
@@ -161,8 +177,23 @@ mod tests {
         let high = read(high).unwrap();
         assert_eq!(high.reasoning_effort, Some(ReasoningEffort::High));
         assert_eq!(high.documents, [json!({"title": "a"})]);
+        let twice =
+            json!({"enable_thinking": true, "chat_template_kwargs": {"enable_thinking": true}});
+        assert_eq!(read(twice).unwrap().enable_thinking, Some(true));
         for (body, param) in [
             (json!({"reasoning_effort": "extreme"}), "reasoning_effort"),
+            (
+                json!({"reasoning_effort": "none", "enable_thinking": true}),
+                "enable_thinking",
+            ),
+            (
+                json!({"reasoning_effort": "low", "enable_thinking": false}),
+                "reasoning_effort",
+            ),
+            (
+                json!({"reasoning_effort": "low", "chat_template_kwargs": {"reasoning_effort": "high"}}),
+                "chat_template_kwargs.reasoning_effort",
+            ),
             (json!({"enable_thinking": "no"}), "enable_thinking"),
             (json!({"chat_template_kwargs": 1}), "chat_template_kwargs"),
             (

@@ -143,7 +143,10 @@ fn tool((mut fields, at): (Map<String, Value>, String)) -> ApiResult<Tool> {
         }
     };
     let parameters = match fields.remove("parameters") {
-        None | Some(Value::Null) => json!({"type": "object", "properties": {}}),
+        // OpenAI's meaning of none.
+        None | Some(Value::Null) => {
+            json!({"type": "object", "properties": {}, "additionalProperties": false})
+        }
         Some(Value::Object(schema)) => {
             let kind = schema.get("type");
             if kind.is_some_and(|kind| kind != "object") {
@@ -307,6 +310,13 @@ mod tests {
             chat.list[0].described()["function"]["name"],
             json!("weather")
         );
+    }
+
+    #[test]
+    fn a_function_without_parameters_has_no_arguments() {
+        let body = json!({"tools": [{"type": "function", "function": {"name": "now"}}]});
+        let tools = read(body, Nesting::Under).unwrap().unwrap();
+        assert_eq!(tools.list[0].parameters["additionalProperties"], false);
     }
 
     #[test]

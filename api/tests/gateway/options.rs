@@ -129,9 +129,17 @@ fn what_no_model_can_honour_is_refused_by_name() {
             |inner, _| json!({"type": "object", "properties": {"a": inner}}),
         );
         let of = |schema: Value| json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+        let result = json!([{"role": "user", "content": "x"},
+            {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": "x".repeat(1 << 20)}]);
         for (extra, param) in [
             (json!({"logit_bias": {"999999": 1}}), "logit_bias"),
             (json!({"response_format": of(bomb)}), "response_format"),
+            (
+                json!({"response_format": of(json!({"$ref": "#"}))}),
+                "response_format",
+            ),
+            (json!({"messages": result}), "messages"),
             (
                 json!({"response_format": of(json!({"type": "object", "properties": {"a": {"$ref": "http://example.com/a"}}}))}),
                 "response_format",

@@ -44,6 +44,9 @@ pub struct Ai {
     /// spite of it, at 0 it changes nothing
     #[arg(long)]
     seed: Option<i64>,
+    /// Whether the model thinks before it answers, or how much, where its chat template can be told so
+    #[arg(long, value_name = "HOW", value_parser = ["on", "off", "low", "medium", "high"])]
+    thinking: Option<String>,
     #[command(flatten)]
     shape: Shape,
     /// Print the complete answer as one JSON object instead of streaming
@@ -132,6 +135,15 @@ impl Shape {
             add("tools", Some(read_json(path)?));
         }
         Ok(())
+    }
+}
+
+/// The parameter that tells a chat template how to think, and its value.
+fn thinking(how: &str) -> (&'static str, Value) {
+    match how {
+        "on" => ("enable_thinking", true.into()),
+        "off" => ("enable_thinking", false.into()),
+        effort => ("reasoning_effort", effort.into()),
     }
 }
 
@@ -232,6 +244,10 @@ pub async fn ai(args: Ai, connection: &Connection) -> Result<()> {
     }
     if let Some(seed) = args.seed {
         body["seed"] = seed.into();
+    }
+    if let Some(how) = &args.thinking {
+        let (name, value) = thinking(how);
+        body[name] = value;
     }
     args.shape.add_to(&mut body)?;
     if args.json {
@@ -350,4 +366,16 @@ pub async fn estimate(args: Estimate, connection: &Connection) -> Result<()> {
         .lamports("estimated_cost", answer["estimated_cost_lamports"].as_u64())
         .lamports("ceiling_cost", answer["ceiling_cost_lamports"].as_u64())
         .print(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinking_is_switched_or_measured() {
+        assert_eq!(thinking("on"), ("enable_thinking", json!(true)));
+        assert_eq!(thinking("off"), ("enable_thinking", json!(false)));
+        assert_eq!(thinking("low"), ("reasoning_effort", json!("low")));
+    }
 }

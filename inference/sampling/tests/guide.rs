@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use mythic_interface::hash::sha256;
-use mythic_sampling::grammar::{json_object, json_schema};
+use mythic_sampling::grammar::{bounded, json_object, json_schema};
 use mythic_sampling::{Guide, GuideError, Mask, Vocabulary};
 use serde_json::json;
 
@@ -201,6 +201,21 @@ fn a_control_token_is_meant_by_its_name_alone() {
     assert!(token.mask().unwrap().allows(u32::from(b'n')));
     let unknown = Guide::new(&vocabulary, "start: <|other|>\n").err();
     assert!(matches!(unknown, Some(GuideError::Grammar(_))));
+}
+
+#[test]
+fn json_of_a_bounded_schema_is_no_blanks_for_ever() {
+    let vocabulary = vocabulary();
+    let fields = serde_json::Map::from_iter([("type".to_owned(), json!("object"))]);
+    let grammar = json_schema(&bounded(fields));
+    let goes_on = |blanks: usize| {
+        let text = format!("{{{}", "\n".repeat(blanks));
+        let mask = masks(&vocabulary, &grammar, &text).pop().unwrap();
+        assert!(mask.allows(u32::from(b'"')));
+        mask.allows(u32::from(b'\n'))
+    };
+    assert!(goes_on(0) && goes_on(63));
+    assert!(!goes_on(64));
 }
 
 #[test]

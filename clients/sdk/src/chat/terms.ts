@@ -15,7 +15,7 @@ const DEFAULT_TEMPERATURE = 1;
 /** Parameters that are no options of the choice of tokens. */
 const PLAIN: ReadonlySet<string> = new Set([
   "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "stop", "seed", "n", "stream", "stream_options", "user", "store", "metadata",
-  "logprobs", "top_logprobs",
+  "logprobs", "top_logprobs", "reasoning_effort", "enable_thinking", "chat_template_kwargs", "documents",
 ]);
 
 const stopsOf = ({ stop }: ChatBody): readonly string[] => (stop == null ? [] : typeof stop === "string" ? [stop] : stop);

@@ -12,11 +12,25 @@ mod schema;
 
 use budget::Budget;
 pub use budget::Fault;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Whether a text keeps the limits. It may still be one that says nothing sensible: whoever makes masks of it finds out.
 pub fn check(text: &str) -> Result<(), Fault> {
     lark::check(text, &mut Budget::default())
+}
+
+/// Most blanks between two parts of a JSON text: a line's end and the deepest indentation.
+const BLANKS: &str = r"[ \n\t]{1,64}";
+
+/// The one thing that a schema's root may say to the library.
+fn manner() -> Value {
+    json!({"whitespace_pattern": BLANKS})
+}
+
+/// A schema of JSON that is not blanks for ever: a model that is at a loss may write them until its answer ends.
+pub fn bounded(mut schema: Map<String, Value>) -> Value {
+    schema.insert("x-guidance".into(), manner());
+    Value::Object(schema)
 }
 
 /// The grammar of any JSON object.

@@ -39,6 +39,22 @@ fn what_people_ask_for_is_taken() {
 }
 
 #[test]
+fn a_schemas_root_may_bound_its_blanks_and_nothing_else() {
+    let schema = bounded(Map::from_iter([("type".to_owned(), json!("object"))]));
+    check(&json_schema(&schema)).unwrap();
+    let below = json!({"type": "object", "properties": {"a": schema}});
+    assert!(refused(&json_schema(&below)).contains("x-guidance"));
+    for other in [
+        json!({"whitespace_pattern": "[ ]+"}),
+        json!({"whitespace_pattern": BLANKS, "lenient": true}),
+        json!({}),
+    ] {
+        let schema = json!({"type": "object", "x-guidance": other});
+        assert!(refused(&json_schema(&schema)).contains("x-guidance"));
+    }
+}
+
+#[test]
 fn directives_comments_and_numbered_tokens_are_refused() {
     for text in [
         "%llguidance {\"no_forcing\": false}\nstart: \"a\"",
