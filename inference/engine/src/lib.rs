@@ -4,6 +4,7 @@
 //! - [`scheduler`]: which requests run and which rows the next forward pass holds (pure)
 //! - [`pages`]: who holds which page of keys and values, and the prefix cache (pure)
 //! - [`kv`]: the memory of those pages
+//! - [`residuals`]: what layers gave, kept with the pages; `layer_run`: one layer computed alone
 //! - [`memory`]: what an engine needs against what the machine has
 //! - [`logits`]: what is kept of a row of logits
 //! - `masks`, `full`: answers by options: masks beside the passes, the choice among all logits
@@ -20,11 +21,13 @@ pub mod durations;
 mod full;
 pub mod kernels;
 pub mod kv;
+mod layer_run;
 pub mod logits;
 mod masks;
 pub mod memory;
 pub mod pages;
 mod request;
+pub mod residuals;
 pub mod scheduler;
 mod shared;
 mod worker;
@@ -43,19 +46,22 @@ use tokio_util::sync::CancellationToken;
 use decoder::Model;
 use full::Replay;
 use kv::Pool;
+use layer_run::LayerJob;
 use masks::{Masks, Words};
 use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::servable::{self, Servable, ServableError};
 use mythic_sampling::course::Shown;
 use mythic_sampling::{Guide, GuideError};
+use residuals::{Answers, PageRows, Residuals, RowShape};
 use scheduler::{Limits, Refusal, Request, Scheduler};
 use shared::{Gate, Shared};
-use worker::{Job, Worker};
+use worker::{Job, Part, Task, Worker};
 
 pub use config::{EngineConfig, Lab};
 pub use durations::Durations;
 pub use kernels::InstructionSet;
+pub use layer_run::LayerInput;
 pub use request::{
     ByOptions, Checked, EngineError, Finish, GenerateRequest, Priority, Sampler, Step,
 };
@@ -63,6 +69,9 @@ pub use request::{
 /// Longest list of stop strings, and longest of them in bytes.
 const MAX_STOPS: usize = 16;
 const MAX_STOP_BYTES: usize = 1_024;
+
+/// Most rows whose logits are asked for at once.
+const MOST_OUTPUTS: usize = 32;
 
 /// Why an engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +91,11 @@ pub enum LoadError {
         pages::PAGE
     )]
     NoPage { page: u64, allowed: u64 },
+    #[error(
+        "residual_bytes = {allowed}: residual rows of one page of this model ({} positions) take {page} bytes; 0 keeps none",
+        pages::PAGE
+    )]
+    NoRows { page: u64, allowed: u64 },
     #[error("cannot reserve {bytes} bytes for keys and values: {error}")]
     Pool { bytes: u64, error: std::io::Error },
     #[error("cannot start the engine's thread: {0}")]
@@ -150,6 +164,9 @@ struct Facts {
     page_bytes: u64,
     kv_bytes: u64,
     weights_bytes: u64,
+    rows: RowShape,
+    /// Answers whose residual rows are kept.
+    answers: Arc<Answers>,
 }
 
 impl Facts {
@@ -176,7 +193,7 @@ impl Facts {
 /// A loaded model; cloning gives another handle to the same worker, which ends with the last.
 #[derive(Clone)]
 pub struct Engine {
-    jobs: std_mpsc::Sender<Job>,
+    tasks: std_mpsc::Sender<Task>,
     shared: Arc<Shared>,
     facts: Arc<Facts>,
 }
@@ -205,14 +222,25 @@ impl Engine {
         let context = formatter.context_length() as usize;
         let plan = memory::Plan {
             weights: gguf.file_len(),
-            pool: kv_bytes,
+            pool: kv_bytes.saturating_add(config.residual_bytes),
             scratch: model.scratch_bytes(config.chunk, context),
         };
         plan.check()?;
-        let pool = Pool::new(shape, pages, config.lab).map_err(|error| LoadError::Pool {
+        let mut pool = Pool::new(shape, pages, config.lab).map_err(|error| LoadError::Pool {
             bytes: kv_bytes,
             error,
         })?;
+        let rows = model.residual_shape();
+        if (1..rows.page_bytes()).contains(&config.residual_bytes) {
+            return Err(LoadError::NoRows {
+                page: rows.page_bytes(),
+                allowed: config.residual_bytes,
+            });
+        }
+        let seconds = Duration::from_secs(config.residual_seconds.into());
+        let answers = Arc::new(Answers::new(seconds));
+        pool.residuals = (config.residual_bytes > 0)
+            .then(|| PageRows::new(rows, config.residual_bytes, answers.clone()));
         let words = Arc::new(Words::new(formatter.clone()));
         let masks = Masks::new(&words).map_err(LoadError::Thread)?;
         let facts = Arc::new(Facts {
@@ -223,6 +251,8 @@ impl Engine {
             page_bytes,
             kv_bytes,
             weights_bytes: gguf.file_len(),
+            rows,
+            answers,
         });
         let shared = Arc::new(Shared {
             scheduler: Mutex::new(Scheduler::new(Limits {
@@ -234,16 +264,17 @@ impl Engine {
             counters: Mutex::default(),
             gate: Gate::default(),
         });
-        let (jobs, inbox) = std_mpsc::channel();
+        let (tasks, inbox) = std_mpsc::channel();
         let idle = Duration::from_secs(config.kv_idle_seconds.into());
         let sources = (inbox, masks);
-        let worker = Worker::new((model, pool), formatter, shared.clone(), sources, idle);
+        let times = (idle, config.chunk);
+        let worker = Worker::new((model, pool), formatter, shared.clone(), sources, times);
         std::thread::Builder::new()
             .name("mythic-engine".into())
             .spawn(move || worker.run())
             .map_err(LoadError::Thread)?;
         Ok(Self {
-            jobs,
+            tasks,
             shared,
             facts,
         })
@@ -374,6 +405,64 @@ impl Engine {
         }
     }
 
+    /// The residual rows of an answer that was made here, if they are kept still.
+    pub fn residuals(&self, prompt_ids: &[u32], output_ids: &[u32]) -> Option<Arc<Residuals>> {
+        let (_, read) = output_ids.split_last()?;
+        self.facts.answers.get(&[prompt_ids, read].concat())
+    }
+
+    /// Layers of the model, and numbers of a row between them.
+    pub fn row_shape(&self) -> RowShape {
+        self.facts.rows
+    }
+
+    /// What one layer (from 0) gives at all positions of an answer, from what goes into it; beside the passes, a part at a time.
+    pub async fn layer(&self, layer: usize, input: LayerInput) -> Result<Vec<f32>, EngineError> {
+        let RowShape { layers, width } = self.facts.rows;
+        let positions = match &input {
+            LayerInput::Tokens(tokens) => {
+                self.check_ids(tokens)?;
+                tokens.len()
+            }
+            LayerInput::Rows(rows) if rows.len().is_multiple_of(width) => rows.len() / width,
+            LayerInput::Rows(_) => 0,
+        };
+        let context = self.formatter().context_length() as usize;
+        if layer >= layers || !(1..=context).contains(&positions) {
+            return Err(EngineError::Invalid(format!(
+                "layer {layer} of {layers} over {positions} positions of at most {context}"
+            )));
+        }
+        let (reply, receiver) = oneshot::channel();
+        let job = LayerJob {
+            layer,
+            input,
+            reply,
+        };
+        self.send(Part::Layer(job))?;
+        receiver.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// The four largest logits of rows that the last layer gave; a few rows, which one pass holds up.
+    pub async fn outputs(&self, rows: Vec<f32>) -> Result<Vec<Top4>, EngineError> {
+        let width = self.facts.rows.width;
+        let most = MOST_OUTPUTS * width;
+        if rows.is_empty() || rows.len() > most || !rows.len().is_multiple_of(width) {
+            return Err(EngineError::Invalid(format!(
+                "{} numbers are not one to {MOST_OUTPUTS} rows of {width}",
+                rows.len()
+            )));
+        }
+        let (reply, receiver) = oneshot::channel();
+        self.send(Part::Outputs(rows, reply))?;
+        receiver.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    fn send(&self, part: Part) -> Result<(), EngineError> {
+        let sent = self.tasks.send(Task::Part(part));
+        sent.map_err(|_| EngineError::Stopped)
+    }
+
     /// Lets no pass begin until what is returned is dropped; one that is under way ends. Answers wait meanwhile.
     pub fn hold(&self) -> Hold {
         self.shared.gate.hold();
@@ -470,7 +559,7 @@ impl Engine {
             }
         })?;
         // Under the lock, so that the worker never meets an id whose job it doesn't have.
-        self.jobs.send(job(id)).map_err(|_| {
+        self.tasks.send(Task::Job(job(id))).map_err(|_| {
             scheduler.remove(id);
             EngineError::Stopped
         })

@@ -31,7 +31,8 @@ impl RowShape {
         self.layers * PAGE * self.width
     }
 
-    fn page_bytes(self) -> u64 {
+    /// Bytes of all layers' rows at the positions of a page.
+    pub fn page_bytes(self) -> u64 {
         4 * self.page() as u64
     }
 }
@@ -104,8 +105,13 @@ impl Filled {
         if positions < PAGE {
             return page_hash(layer, self.first(layer, positions));
         }
-        let all = || (0..self.shape.layers).map(|layer| page_hash(layer, self.first(layer, PAGE)));
-        self.hashes.get_or_init(|| all().collect())[layer]
+        let all = self.hashes.get_or_init(|| {
+            let layers = 0..self.shape.layers;
+            layers
+                .map(|layer| page_hash(layer, self.first(layer, PAGE)))
+                .collect()
+        });
+        all[layer]
     }
 }
 
@@ -283,7 +289,7 @@ impl Residuals {
     /// The pages, and how many positions of each.
     fn parts(&self) -> impl Iterator<Item = (&Filled, usize)> {
         let pages = self.pages.iter().enumerate();
-        pages.map(|(at, page)| (&**page, (self.positions - at * PAGE).min(PAGE)))
+        pages.map(move |(at, page)| (&**page, (self.positions - at * PAGE).min(PAGE)))
     }
 }
 
@@ -433,9 +439,8 @@ mod tests {
 
     #[test]
     fn rows_from_strangers_are_as_many_as_they_should_be_and_numbers() {
-        let bytes = |numbers: &[f32]| -> Vec<u8> {
-            numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
-        };
+        let bytes =
+            |numbers: &[f32]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_le_bytes()).collect() };
         assert_eq!(read(&bytes(&[1.0, -2.0]), 2, 1), Some(vec![1.0, -2.0]));
         assert_eq!(read(&bytes(&[1.0, 2.0]), 1, 1), None);
         assert_eq!(read(&bytes(&[1.0])[..3], 1, 1), None);

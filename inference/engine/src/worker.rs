@@ -1,7 +1,7 @@
 //! The thread that runs the model: takes requests, runs the passes that the scheduler plans, hands
 //! out steps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
@@ -16,8 +16,10 @@ use super::decoder::{Model, Pass, Row, Scratch, Span};
 use super::full::{Full, Replay};
 use super::kernels::environment;
 use super::kv::Pool;
+use super::layer_run::{LayerJob, LayerRun};
 use super::logits::{Keep, Kept};
 use super::masks::{Made, Masks};
+use super::pages::PAGE;
 use super::request::{Checked, EngineError, GenerateRequest, Sampler, Step};
 use super::scheduler::{Id, Share};
 use super::shared::Shared;
@@ -59,6 +61,20 @@ enum Kind {
         replay: Option<Box<Replay>>,
         reply: oneshot::Sender<Result<Vec<Checked>, EngineError>>,
     },
+}
+
+/// What the thread is given to do.
+pub(crate) enum Task {
+    Job(Job),
+    Part(Part),
+}
+
+/// A part of a pass that a checker asks for.
+pub(crate) enum Part {
+    /// One layer, from given rows.
+    Layer(LayerJob),
+    /// The four largest logits of rows that the last layer gave.
+    Outputs(Vec<f32>, oneshot::Sender<Result<Vec<Top4>, EngineError>>),
 }
 
 /// A request that the scheduler took.
@@ -120,6 +136,14 @@ impl Job {
                 replay,
                 reply,
             },
+        }
+    }
+
+    /// Whether it is an answer that may be checked.
+    fn is_answer(&self) -> bool {
+        match &self.kind {
+            Kind::Generate { chooser, .. } => !matches!(chooser, Chooser::Free { .. }),
+            Kind::Check { .. } => false,
         }
     }
 
@@ -365,8 +389,13 @@ pub(crate) struct Worker {
     pool: Pool,
     formatter: Arc<PromptFormatter>,
     shared: Arc<Shared>,
-    inbox: std_mpsc::Receiver<Job>,
+    inbox: std_mpsc::Receiver<Task>,
     jobs: HashMap<Id, Job>,
+    /// Parts that are computed one after the other, and the layer that is under way.
+    parts: VecDeque<Part>,
+    layer: Option<LayerRun>,
+    /// Most rows of a layer between two passes.
+    chunk: usize,
     masks: Masks,
     scratch: Scratch,
     plan: Vec<Share>,
@@ -383,15 +412,18 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// `idle` is how long memory may be of no use before it goes back; zero is for ever.
+    /// `idle` is how long memory may be of no use before it goes back; zero is for ever. `chunk` is the most rows of a part of a layer.
     pub(crate) fn new(
         (model, pool): (Model, Pool),
         formatter: Arc<PromptFormatter>,
         shared: Arc<Shared>,
-        (inbox, masks): (std_mpsc::Receiver<Job>, Masks),
-        idle: Duration,
+        (inbox, masks): (std_mpsc::Receiver<Task>, Masks),
+        (idle, chunk): (Duration, usize),
     ) -> Self {
         Self {
+            parts: VecDeque::new(),
+            layer: None,
+            chunk,
             waits: Vec::new(),
             turn: (!idle.is_zero()).then(|| idle / (TURNS - 1)),
             swept: Instant::now(),
@@ -418,11 +450,11 @@ impl Worker {
             return;
         }
         loop {
-            if self.jobs.is_empty() {
-                match self.next_job() {
-                    Some(job) => self.jobs.insert(job.id, job),
+            if self.jobs.is_empty() && self.layer.is_none() && self.parts.is_empty() {
+                match self.next_task() {
+                    Some(task) => self.take(task),
                     None => return,
-                };
+                }
             }
             self.give_back();
             self.shared.gate.pass();
@@ -436,6 +468,36 @@ impl Worker {
             {
                 self.guided(made);
             }
+            self.compute_part();
+        }
+    }
+
+    fn take(&mut self, task: Task) {
+        match task {
+            Task::Job(job) => {
+                self.jobs.insert(job.id, job);
+            }
+            Task::Part(part) => self.parts.push_back(part),
+        }
+    }
+
+    /// A step of what checkers ask for.
+    fn compute_part(&mut self) {
+        if self.layer.is_none() {
+            match self.parts.pop_front() {
+                Some(Part::Layer(job)) => self.layer = job.begin(&self.model),
+                Some(Part::Outputs(rows, reply)) => {
+                    let kept = self.model.outputs(&rows, &mut self.scratch).into_iter();
+                    let found: Result<Vec<Top4>, RowError> =
+                        kept.map(|kept| kept.map(|kept| kept.top4)).collect();
+                    let found = found.map_err(|error| EngineError::Numbers(error.to_string()));
+                    let _ = reply.send(found);
+                }
+                None => {}
+            }
+        }
+        if let Some(run) = self.layer.take() {
+            self.layer = run.step(&self.model, &mut self.scratch, self.chunk);
         }
     }
 
@@ -459,7 +521,7 @@ impl Worker {
     }
 
     /// Waits for a request, and sees to it that memory goes back meanwhile. `None` once every handle is gone.
-    fn next_job(&mut self) -> Option<Job> {
+    fn next_task(&mut self) -> Option<Task> {
         loop {
             self.give_back();
             let spare = self.shared.scheduler.lock().pages().spare();
@@ -467,7 +529,7 @@ impl Worker {
                 return self.inbox.recv().ok();
             };
             match self.inbox.recv_timeout(turn) {
-                Ok(job) => return Some(job),
+                Ok(task) => return Some(task),
                 Err(std_mpsc::RecvTimeoutError::Timeout) => {}
                 Err(std_mpsc::RecvTimeoutError::Disconnected) => return None,
             }
@@ -481,6 +543,9 @@ impl Worker {
         }
         self.swept = Instant::now();
         let mut pages = self.shared.scheduler.lock().sweep(TURNS.into());
+        if let Some(kept) = &mut self.pool.residuals {
+            kept.forget(&pages);
+        }
         self.pool.release(&mut pages);
     }
 
@@ -489,8 +554,8 @@ impl Worker {
         let shared = self.shared.clone();
         // Whoever sends a job holds this lock, so that the scheduler knows none that isn't here.
         let mut scheduler = shared.scheduler.lock();
-        while let Ok(job) = self.inbox.try_recv() {
-            self.jobs.insert(job.id, job);
+        while let Ok(task) = self.inbox.try_recv() {
+            self.take(task);
         }
         for job in self.jobs.values_mut() {
             job.begin(&self.masks);
@@ -528,6 +593,10 @@ impl Worker {
                 rows: first..self.pass.rows.len(),
                 pages: page..self.pass.pages.len(),
             });
+        }
+        if let Some(kept) = &mut self.pool.residuals {
+            let fresh = self.pass.rows.len() / PAGE + self.pass.spans.len();
+            kept.make_room(fresh, |page| scheduler.pages().is_held(page));
         }
     }
 
@@ -575,8 +644,14 @@ impl Worker {
                 Ok(Next::Reads | Next::Waits) => {}
                 Ok(Next::Token(token)) => scheduler.push(id, token),
                 Ok(Next::Done) => {
+                    let job = self.jobs.remove(&id);
+                    if let (Some(kept), Some(read)) = (&self.pool.residuals, scheduler.running(id))
+                        && job.as_ref().is_some_and(Job::is_answer)
+                    {
+                        kept.keep(read.tokens(), read.pages());
+                    }
                     scheduler.remove(id);
-                    if let Some(job) = self.jobs.remove(&id) {
+                    if let Some(job) = job {
                         job.finish();
                     }
                 }
