@@ -286,6 +286,15 @@ impl Residuals {
         Some(out)
     }
 
+    /// What a layer gave at the positions of one page (from 0), a part of [`Self::rows`]; `None` behind the last.
+    pub fn page_rows(&self, layer: usize, page: usize) -> Option<Vec<u8>> {
+        if layer >= self.shape.layers {
+            return None;
+        }
+        let (page, count) = self.parts().nth(page)?;
+        Some(bytemuck::cast_slice::<f32, u8>(page.first(layer, count)).to_vec())
+    }
+
     /// The pages, and how many positions of each.
     fn parts(&self) -> impl Iterator<Item = (&Filled, usize)> {
         let pages = self.pages.iter().enumerate();
@@ -374,6 +383,8 @@ mod tests {
         for layer in 0..2 {
             let bytes = found.rows(layer).unwrap();
             assert_eq!(bytes.len(), found.bytes());
+            let pages = (0..).map_while(|page| found.page_rows(layer, page));
+            assert_eq!(pages.flatten().collect::<Vec<u8>>(), bytes);
             let numbers = read(&bytes, 41, 3).unwrap();
             let want = (0..41).flat_map(|position| [number(layer, position); 3]);
             assert!(numbers.iter().copied().eq(want));
