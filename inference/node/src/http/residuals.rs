@@ -52,7 +52,7 @@ pub(super) async fn digests(
 
 pub(super) async fn rows(
     State(node): State<Arc<Node>>,
-    Path((id, layer)): Path<(String, usize)>,
+    Path((id, layer)): Path<(String, String)>,
     from: ConnectInfo<SocketAddr>,
     uri: OriginalUri,
     headers: HeaderMap,
@@ -61,9 +61,10 @@ pub(super) async fn rows(
         Ok(kept) => kept,
         Err(response) => return *response,
     };
-    if layer >= kept.shape().layers {
+    let layers = kept.shape().layers;
+    let Some(layer) = layer.parse().ok().filter(|layer| *layer < layers) else {
         return no_residuals(&id);
-    }
+    };
     let Ok(place) = node.rows_sent.clone().try_acquire_owned() else {
         return busy();
     };
