@@ -121,9 +121,9 @@ pub struct PageRows {
     /// Most bytes.
     most: u64,
     used: Arc<AtomicU64>,
-    /// With the number of pages that were begun before.
+    /// With a number that tells when each was used last.
     pages: HashMap<PageId, (u64, Arc<Filled>)>,
-    begun: u64,
+    uses: u64,
     answers: Arc<Answers>,
 }
 
@@ -135,7 +135,7 @@ impl PageRows {
             most,
             used: Arc::default(),
             pages: HashMap::new(),
-            begun: 0,
+            uses: 0,
             answers,
         }
     }
@@ -176,7 +176,7 @@ impl PageRows {
         }
         let bytes = self.shape.page_bytes();
         self.used.fetch_add(bytes, Ordering::Relaxed);
-        self.begun += 1;
+        self.uses += 1;
         let filled = Filled {
             shape: self.shape,
             rows: vec![0.0; self.shape.page()],
@@ -184,10 +184,10 @@ impl PageRows {
             hashes: OnceLock::new(),
             used: self.used.clone(),
         };
-        self.pages.insert(page, (self.begun, Arc::new(filled)));
+        self.pages.insert(page, (self.uses, Arc::new(filled)));
     }
 
-    /// Makes room for `pages` more, if old answers and pages that nobody holds leave as much; the oldest go first.
+    /// Makes room for `pages` more, if old answers and pages that nobody holds leave as much; those go first that were used longest ago.
     pub fn make_room(&mut self, pages: usize, is_held: impl Fn(PageId) -> bool) {
         self.answers.forget_old();
         if self.has_room(pages) {
@@ -196,9 +196,8 @@ impl PageRows {
         let spare = self.pages.iter();
         let spare =
             spare.filter(|(page, (_, kept))| Arc::strong_count(kept) == 1 && !is_held(**page));
-        let mut spare: Vec<(u64, PageId)> =
-            spare.map(|(page, (begun, _))| (*begun, *page)).collect();
-        spare.sort_unstable_by_key(|(begun, _)| *begun);
+        let mut spare: Vec<(u64, PageId)> = spare.map(|(page, (used, _))| (*used, *page)).collect();
+        spare.sort_unstable_by_key(|(used, _)| *used);
         for (_, page) in spare {
             if self.has_room(pages) {
                 return;
@@ -215,13 +214,17 @@ impl PageRows {
     }
 
     /// Keeps the rows of an answer for a while: all tokens that were read for it, and their pages. Nothing where some are missing.
-    pub fn keep(&self, tokens: &[u32], pages: &[PageId]) {
+    pub fn keep(&mut self, tokens: &[u32], pages: &[PageId]) {
+        self.uses += 1;
         let wanted = pages_for(tokens.len());
         let mut kept = Vec::with_capacity(wanted);
         for (at, page) in pages.iter().take(wanted).enumerate() {
             let needed = (tokens.len() - at * PAGE).min(PAGE);
-            match self.pages.get(page) {
-                Some((_, filled)) if filled.count >= needed => kept.push(filled.clone()),
+            match self.pages.get_mut(page) {
+                Some((used, filled)) if filled.count >= needed => {
+                    *used = self.uses;
+                    kept.push(filled.clone());
+                }
                 _ => return,
             }
         }

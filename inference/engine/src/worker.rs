@@ -645,7 +645,8 @@ impl Worker {
                 Ok(Next::Token(token)) => scheduler.push(id, token),
                 Ok(Next::Done) => {
                     let job = self.jobs.remove(&id);
-                    if let (Some(kept), Some(read)) = (&self.pool.residuals, scheduler.running(id))
+                    if let (Some(kept), Some(read)) =
+                        (&mut self.pool.residuals, scheduler.running(id))
                         && job.as_ref().is_some_and(Job::is_answer)
                     {
                         kept.keep(read.tokens(), read.pages());
