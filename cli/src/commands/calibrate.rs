@@ -32,6 +32,9 @@ pub struct Calibrate {
     /// Few prompts and short answers: a first look
     #[arg(long)]
     quick: bool,
+    /// Measure instead what an audit of this part of the layers (above 0, up to 1) costs and finds
+    #[arg(long, value_name = "PART", conflicts_with = "python")]
+    audit: Option<f64>,
     /// Threads of the engine; 0 = one for each core
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -97,9 +100,33 @@ fn write_report(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, whole).with_context(|| format!("writing {}", path.display()))
 }
 
+/// Measures audits of layers.
+async fn audit(args: &Calibrate, path: &Path, part: f64) -> Result<()> {
+    let step = Step::new("Audits of layers");
+    let found = calibrate::audit::measure(path, &args.settings(), part).await?;
+    step.done();
+    if let Some(path) = &args.report {
+        write_report(path, &found.markdown())?;
+    }
+    match args.json {
+        true => terminal::json(&found)?,
+        false => say!("{}", found.markdown()),
+    }
+    match found.honest_failed {
+        0 => Ok(()),
+        count => Err(Exit::error(
+            exit::CHECK_FAILED,
+            format!("{count} honest answers did not pass their audit"),
+        )),
+    }
+}
+
 /// Runs `mythic calibrate`.
 pub async fn run(args: Calibrate) -> Result<()> {
     let path = file(args.model.as_deref()).await?;
+    if let Some(part) = args.audit {
+        return audit(&args, &path, part).await;
+    }
     let settings = args.settings();
     let mut step: Option<Step> = None;
     let mut tell = |event| match event {

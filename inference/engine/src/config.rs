@@ -19,6 +19,10 @@ pub struct EngineConfig {
     pub kv_bytes: u64,
     /// After so many seconds memory of keys and values that no request uses goes back to the system; 0 = never.
     pub kv_idle_seconds: u32,
+    /// Most memory for residual rows: of answers that are made, and for `residual_seconds` after, in bytes; 0 = they are not kept.
+    pub residual_bytes: u64,
+    /// For how long an answer's residual rows are kept once it is made.
+    pub residual_seconds: u32,
     /// Rows of a forward pass. While a request decodes, prompts get a quarter of them.
     pub chunk: usize,
     /// Which instructions compute; the bits are the same with each.
@@ -46,6 +50,8 @@ impl Default for EngineConfig {
             max_queued: 32,
             kv_bytes: 1 << 30,
             kv_idle_seconds: 300,
+            residual_bytes: 0,
+            residual_seconds: 120,
             chunk: 128,
             instruction_set: InstructionSet::Auto,
             device: Choice::default(),
@@ -73,6 +79,13 @@ impl EngineConfig {
             u64::from(self.kv_idle_seconds),
             0,
             31_536_000,
+        )?;
+        check("residual_bytes", self.residual_bytes, 0, 1 << 44)?;
+        check(
+            "residual_seconds",
+            u64::from(self.residual_seconds),
+            1,
+            86_400,
         )?;
         check("chunk", self.chunk as u64, 1, 4_096)?;
         if let Some(bits) = self.lab.kv_bits {

@@ -24,6 +24,7 @@ use super::kernels::{Kernels, Matrix, Rows, Table};
 use super::kv::{self, At, Pool};
 use super::logits::{self, Keep, Kept};
 use super::pages::{PAGE, PageId};
+use super::residuals;
 use experts::{Mixture, Routing};
 use gated::{Gated, Linear, Work};
 use mythic_model::gguf::{Gguf, GgufError};
@@ -203,9 +204,70 @@ impl Model {
         pass: &Pass,
         pool: &mut Pool,
         scratch: &mut Scratch,
-        mut take: impl FnMut(usize, Result<Kept, RowError>, &[f32]),
+        take: impl FnMut(usize, Result<Kept, RowError>, &[f32]),
     ) {
         self.hidden(pass, pool, scratch);
+        self.logits(pass, scratch, take);
+    }
+
+    /// Runs one layer over the rows of a pass, whose tokens don't matter: `x` is what goes in, and what comes out. The pool holds
+    /// the layer's keys and values at the positions before.
+    pub fn layer(
+        &self,
+        index: usize,
+        pass: &Pass,
+        x: &mut [f32],
+        (pool, scratch): (&mut Pool, &mut Scratch),
+    ) {
+        scratch.x.clear();
+        scratch.x.extend_from_slice(x);
+        self.place(pass, scratch);
+        self.attention(index, pass, pool, scratch);
+        self.feed_forward(index, scratch);
+        x.copy_from_slice(&scratch.x);
+    }
+
+    /// What is kept of the logits of rows that the last layer gave.
+    pub fn outputs(&self, rows: &[f32], scratch: &mut Scratch) -> Vec<Result<Kept, RowError>> {
+        let mut pass = Pass::default();
+        let row = Row {
+            token: 0,
+            position: 0,
+            keep: Some(Keep::default()),
+        };
+        pass.rows.resize(rows.len() / self.shape.embedding, row);
+        scratch.x.clear();
+        scratch.x.extend_from_slice(rows);
+        let mut all = Vec::with_capacity(pass.rows.len());
+        self.logits(&pass, scratch, |_, kept, _| all.push(kept));
+        all
+    }
+
+    /// Layers, and numbers of a row between them.
+    pub fn residual_shape(&self) -> residuals::RowShape {
+        residuals::RowShape {
+            layers: self.layers.len(),
+            width: self.shape.embedding,
+        }
+    }
+
+    /// The rows that go into the first layer.
+    pub fn embed(&self, tokens: impl ExactSizeIterator<Item = u32>, x: &mut Vec<f32>) {
+        let e = self.shape.embedding;
+        x.resize(tokens.len() * e, 0.0);
+        for (token, x) in tokens.zip(x.chunks_exact_mut(e)) {
+            self.embedding.row(token as usize, x);
+        }
+        self.kernels.scale(x, self.scales.embedding);
+    }
+
+    /// Calls `take` for the rows of a pass whose logits are wanted, in order; what the last layer gave is in `scratch.x`.
+    fn logits(
+        &self,
+        pass: &Pass,
+        scratch: &mut Scratch,
+        mut take: impl FnMut(usize, Result<Kept, RowError>, &[f32]),
+    ) {
         let (e, output, wide) = (self.shape.embedding, &self.output, self.kernels.wide());
         let s = scratch;
         s.wanted.clear();
@@ -239,27 +301,42 @@ impl Model {
 
     /// The rows after the last layer in `scratch.x`, and their keys and values in the pool.
     fn hidden(&self, pass: &Pass, pool: &mut Pool, scratch: &mut Scratch) {
-        let (s, rows) = (&self.shape, &pass.rows);
-        let x = &mut scratch.x;
-        x.resize(rows.len() * s.embedding, 0.0);
-        for (row, x) in rows.iter().zip(x.chunks_exact_mut(s.embedding)) {
-            self.embedding.row(row.token as usize, x);
+        self.embed(pass.rows.iter().map(|row| row.token), &mut scratch.x);
+        self.place(pass, scratch);
+        for index in 0..self.layers.len() {
+            self.attention(index, pass, pool, scratch);
+            self.feed_forward(index, scratch);
+            if let Some(kept) = &mut pool.residuals {
+                self.keep_rows(index, pass, kept, &scratch.x);
+            }
         }
-        self.kernels.scale(x, self.scales.embedding);
+    }
+
+    /// Keeps what a layer gave with the pages of the positions.
+    fn keep_rows(&self, layer: usize, pass: &Pass, kept: &mut residuals::PageRows, x: &[f32]) {
+        let e = self.shape.embedding;
+        for span in &pass.spans {
+            for i in span.rows.clone() {
+                let position = pass.rows[i].position;
+                let page = pass.pages[span.pages.start + position / PAGE];
+                let row = &x[i * e..(i + 1) * e];
+                kept.write(layer, page, position % PAGE, row);
+            }
+        }
+    }
+
+    /// Where the rows of a pass stand: angles, and the tasks of attention.
+    fn place(&self, pass: &Pass, scratch: &mut Scratch) {
         for (rotary, angles) in [
             (&self.rotary, &mut scratch.angles),
             (&self.window_rotary, &mut scratch.window_angles),
         ] {
             angles.clear();
-            for row in rows {
+            for row in &pass.rows {
                 angles.extend(rotary.angles(row.position));
             }
         }
         self.tile(pass, &mut scratch.tiles);
-        for index in 0..self.layers.len() {
-            self.attention(index, pass, pool, scratch);
-            self.feed_forward(index, scratch);
-        }
     }
 
     /// The tasks of attention: rows of one sequence that are read together.

@@ -7,6 +7,7 @@ use memmap2::MmapMut;
 
 use super::config::Lab;
 use super::pages::{PAGE, PageId};
+use super::residuals::PageRows;
 
 /// Positions whose keys lie side by side: a register of the widest kernel.
 pub const GROUP: usize = 16;
@@ -62,6 +63,10 @@ pub struct Pool {
     memory: MmapMut,
     /// A row of keys or values on its way in.
     rounded: Vec<f16>,
+    /// The layer that lies first.
+    first_layer: usize,
+    /// What the layers gave at the positions of the pages, if that is kept.
+    pub residuals: Option<PageRows>,
 }
 
 impl Pool {
@@ -80,7 +85,17 @@ impl Pool {
             lab,
             memory,
             rounded: vec![f16::ZERO; shape.kv_heads * shape.head_dim],
+            first_layer: 0,
+            residuals: None,
         })
+    }
+
+    /// Memory for one layer of a model of this shape.
+    pub fn of_layer(shape: Shape, layer: usize, pages: u32) -> std::io::Result<Self> {
+        let one = Shape { layers: 1, ..shape };
+        let mut pool = Self::new(one, pages, Lab::default())?;
+        pool.first_layer = layer;
+        Ok(pool)
     }
 
     pub fn shape(&self) -> Shape {
@@ -155,6 +170,7 @@ impl Pool {
 
     fn at(&self, layer: usize, head: usize, page: PageId) -> usize {
         let s = &self.shape;
+        let layer = layer - self.first_layer;
         page.0 as usize * s.page() + (layer * s.kv_heads + head) * s.block()
     }
 }

@@ -4,6 +4,7 @@
 //! - [`scheduler`]: which requests run and which rows the next forward pass holds (pure)
 //! - [`pages`]: who holds which page of keys and values, and the prefix cache (pure)
 //! - [`kv`]: the memory of those pages
+//! - [`residuals`]: what layers gave, kept with the pages; `layer_run`: one layer computed alone
 //! - [`memory`]: what an engine needs against what the machine has
 //! - [`device`]: what computes passes: this processor, or GPUs
 //! - [`logits`]: what is kept of a row of logits
@@ -22,11 +23,13 @@ pub mod durations;
 mod full;
 pub mod kernels;
 pub mod kv;
+mod layer_run;
 pub mod logits;
 mod masks;
 pub mod memory;
 pub mod pages;
 mod request;
+pub mod residuals;
 pub mod scheduler;
 mod shared;
 mod worker;
@@ -45,20 +48,23 @@ use tokio_util::sync::CancellationToken;
 use decoder::Model;
 use device::{Device, NoDevice};
 use full::Replay;
+use layer_run::LayerJob;
 use masks::{Masks, Words};
 use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::servable::{self, Servable, ServableError};
 use mythic_sampling::course::Shown;
 use mythic_sampling::{Guide, GuideError};
+use residuals::{Answers, PageRows, Residuals, RowShape};
 use scheduler::{Limits, Refusal, Request, Scheduler};
 use shared::{Counters, Gate, Shared};
-use worker::{Job, Worker};
+use worker::{Job, Part, Task, Worker};
 
 pub use config::{EngineConfig, Lab};
 pub use device::{Choice, DeviceError};
 pub use durations::Durations;
 pub use kernels::InstructionSet;
+pub use layer_run::LayerInput;
 pub use request::{
     ByOptions, Checked, EngineError, Finish, GenerateRequest, Priority, Sampler, Step,
 };
@@ -66,6 +72,9 @@ pub use request::{
 /// Longest list of stop strings, and longest of them in bytes.
 const MAX_STOPS: usize = 16;
 const MAX_STOP_BYTES: usize = 1_024;
+
+/// Most rows whose logits are asked for at once.
+const MOST_OUTPUTS: usize = 32;
 
 /// Why an engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +94,11 @@ pub enum LoadError {
         pages::PAGE
     )]
     NoPage { page: u64, allowed: u64 },
+    #[error(
+        "residual_bytes = {allowed}: residual rows of one page of this model ({} positions) take {page} bytes; 0 keeps none",
+        pages::PAGE
+    )]
+    NoRows { page: u64, allowed: u64 },
     #[error("cannot start the engine's thread: {0}")]
     Thread(std::io::Error),
 }
@@ -150,6 +164,11 @@ struct Facts {
     page_bytes: u64,
     kv_bytes: u64,
     weights_bytes: u64,
+    rows: RowShape,
+    /// Whether the device computes single layers.
+    has_layers: bool,
+    /// Answers whose residual rows are kept.
+    answers: Arc<Answers>,
 }
 
 impl Facts {
@@ -183,7 +202,7 @@ impl Facts {
 /// A loaded model; cloning gives another handle to the same worker, which ends with the last.
 #[derive(Clone)]
 pub struct Engine {
-    jobs: std_mpsc::Sender<Job>,
+    tasks: std_mpsc::Sender<Task>,
     shared: Arc<Shared>,
     facts: Arc<Facts>,
 }
@@ -223,8 +242,24 @@ impl Engine {
             pages,
             context,
             weights: gguf.file_len(),
+            residuals: config.residual_bytes,
         };
-        let device = open(model, &config, sizes)?;
+        let rows = model.residual_shape();
+        if (1..rows.page_bytes()).contains(&config.residual_bytes) {
+            return Err(LoadError::NoRows {
+                page: rows.page_bytes(),
+                allowed: config.residual_bytes,
+            });
+        }
+        let mut device = open(model, &config, sizes)?;
+        let seconds = Duration::from_secs(config.residual_seconds.into());
+        let answers = Arc::new(Answers::new(seconds));
+        if config.residual_bytes > 0 {
+            let kept = PageRows::new(rows, config.residual_bytes, answers.clone());
+            if let Err(error) = device.keep_residuals(kept) {
+                tracing::warn!(%error, "no residual rows are kept: others check answers by whole passes");
+            }
+        }
         let words = Arc::new(Words::new(formatter.clone()));
         let masks = Masks::new(&words).map_err(LoadError::Thread)?;
         let facts = Arc::new(Facts {
@@ -234,6 +269,9 @@ impl Engine {
             page_bytes,
             kv_bytes,
             weights_bytes: gguf.file_len(),
+            rows,
+            has_layers: device.layers().is_ok(),
+            answers,
         });
         let shared = Arc::new(Shared {
             scheduler: Mutex::new(Scheduler::new(Limits {
@@ -248,16 +286,17 @@ impl Engine {
             }),
             gate: Gate::default(),
         });
-        let (jobs, inbox) = std_mpsc::channel();
+        let (tasks, inbox) = std_mpsc::channel();
         let idle = Duration::from_secs(config.kv_idle_seconds.into());
         let sources = (inbox, masks);
-        let worker = Worker::new(device, formatter, shared.clone(), sources, idle);
+        let times = (idle, config.chunk);
+        let worker = Worker::new(device, formatter, shared.clone(), sources, times);
         std::thread::Builder::new()
             .name("mythic-engine".into())
             .spawn(move || worker.run())
             .map_err(LoadError::Thread)?;
         Ok(Self {
-            jobs,
+            tasks,
             shared,
             facts,
         })
@@ -389,6 +428,69 @@ impl Engine {
         }
     }
 
+    /// The residual rows of an answer that was made here, if they are kept still.
+    pub fn residuals(&self, prompt_ids: &[u32], output_ids: &[u32]) -> Option<Arc<Residuals>> {
+        let (_, read) = output_ids.split_last()?;
+        self.facts.answers.get(&[prompt_ids, read].concat())
+    }
+
+    /// Layers of the model, and numbers of a row between them.
+    pub fn row_shape(&self) -> RowShape {
+        self.facts.rows
+    }
+
+    /// Whether [`Self::layer`] and [`Self::outputs`] compute anything: GPUs don't yet.
+    pub fn has_layers(&self) -> bool {
+        self.facts.has_layers
+    }
+
+    /// What one layer (from 0) gives at all positions of an answer, from what goes into it; beside the passes, a part at a time.
+    pub async fn layer(&self, layer: usize, input: LayerInput) -> Result<Vec<f32>, EngineError> {
+        let RowShape { layers, width } = self.facts.rows;
+        let positions = match &input {
+            LayerInput::Tokens(tokens) => {
+                self.check_ids(tokens)?;
+                tokens.len()
+            }
+            LayerInput::Rows(rows) if rows.len().is_multiple_of(width) => rows.len() / width,
+            LayerInput::Rows(_) => 0,
+        };
+        let context = self.formatter().context_length() as usize;
+        if layer >= layers || !(1..=context).contains(&positions) {
+            return Err(EngineError::Invalid(format!(
+                "layer {layer} of {layers} over {positions} positions of at most {context}"
+            )));
+        }
+        let (reply, receiver) = oneshot::channel();
+        let job = LayerJob {
+            layer,
+            input,
+            reply,
+        };
+        self.send(Part::Layer(job))?;
+        receiver.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// The four largest logits of rows that the last layer gave; a few rows, which one pass holds up.
+    pub async fn outputs(&self, rows: Vec<f32>) -> Result<Vec<Top4>, EngineError> {
+        let width = self.facts.rows.width;
+        let most = MOST_OUTPUTS * width;
+        if rows.is_empty() || rows.len() > most || !rows.len().is_multiple_of(width) {
+            return Err(EngineError::Invalid(format!(
+                "{} numbers are not one to {MOST_OUTPUTS} rows of {width}",
+                rows.len()
+            )));
+        }
+        let (reply, receiver) = oneshot::channel();
+        self.send(Part::Outputs(rows, reply))?;
+        receiver.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    fn send(&self, part: Part) -> Result<(), EngineError> {
+        let sent = self.tasks.send(Task::Part(part));
+        sent.map_err(|_| EngineError::Stopped)
+    }
+
     /// Lets no pass begin until what is returned is dropped; one that is under way ends. Answers wait meanwhile.
     pub fn hold(&self) -> Hold {
         self.shared.gate.hold();
@@ -485,7 +587,7 @@ impl Engine {
             }
         })?;
         // Under the lock, so that the worker never meets an id whose job it doesn't have.
-        self.jobs.send(job(id)).map_err(|_| {
+        self.tasks.send(Task::Job(job(id))).map_err(|_| {
             scheduler.remove(id);
             EngineError::Stopped
         })

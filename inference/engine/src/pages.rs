@@ -101,6 +101,11 @@ impl Pages {
         self.pages.len() - self.free.len() - self.idle.len()
     }
 
+    /// Whether a sequence holds a page.
+    pub fn is_held(&self, page: PageId) -> bool {
+        self.pages[page.0 as usize].holders > 0
+    }
+
     /// Pages that only the index keeps.
     pub fn idle(&self) -> usize {
         self.idle.len()

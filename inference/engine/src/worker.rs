@@ -1,7 +1,7 @@
 //! The thread that runs the model: takes requests, runs the passes that the scheduler plans, hands
 //! out steps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
@@ -16,8 +16,10 @@ use super::decoder::{Pass, Row, Span};
 use super::device::{Device, DeviceError};
 use super::full::{Full, Replay};
 use super::kernels::environment;
+use super::layer_run::{LayerJob, LayerRun};
 use super::logits::{Keep, Kept};
 use super::masks::{Made, Masks};
+use super::pages::PAGE;
 use super::request::{Checked, EngineError, GenerateRequest, Sampler, Step};
 use super::scheduler::{Id, Share};
 use super::shared::Shared;
@@ -59,6 +61,30 @@ enum Kind {
         replay: Option<Box<Replay>>,
         reply: oneshot::Sender<Result<Vec<Checked>, EngineError>>,
     },
+}
+
+/// What the thread is given to do.
+pub(crate) enum Task {
+    Job(Job),
+    Part(Part),
+}
+
+/// A part of a pass that a checker asks for.
+pub(crate) enum Part {
+    /// One layer, from given rows.
+    Layer(LayerJob),
+    /// The four largest logits of rows that the last layer gave.
+    Outputs(Vec<f32>, oneshot::Sender<Result<Vec<Top4>, EngineError>>),
+}
+
+impl Part {
+    fn fail(self, error: EngineError) {
+        // Whoever asked may be gone.
+        match self {
+            Self::Layer(job) => drop(job.reply.send(Err(error))),
+            Self::Outputs(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
 }
 
 /// A request that the scheduler took.
@@ -120,6 +146,14 @@ impl Job {
                 replay,
                 reply,
             },
+        }
+    }
+
+    /// Whether it is an answer that may be checked.
+    fn is_answer(&self) -> bool {
+        match &self.kind {
+            Kind::Generate { chooser, .. } => !matches!(chooser, Chooser::Free { .. }),
+            Kind::Check { .. } => false,
         }
     }
 
@@ -372,8 +406,13 @@ pub(crate) struct Worker {
     device: Box<dyn Device>,
     formatter: Arc<PromptFormatter>,
     shared: Arc<Shared>,
-    inbox: std_mpsc::Receiver<Job>,
+    inbox: std_mpsc::Receiver<Task>,
     jobs: HashMap<Id, Job>,
+    /// Parts that are computed one after the other, and the layer that is under way.
+    parts: VecDeque<Part>,
+    layer: Option<LayerRun>,
+    /// Most rows of a layer between two passes.
+    chunk: usize,
     masks: Masks,
     plan: Vec<Share>,
     pass: Pass,
@@ -389,15 +428,18 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// `idle` is how long memory may be of no use before it goes back; zero is for ever.
+    /// `idle` is how long memory may be of no use before it goes back; zero is for ever. `chunk` is the most rows of a part of a layer.
     pub(crate) fn new(
         device: Box<dyn Device>,
         formatter: Arc<PromptFormatter>,
         shared: Arc<Shared>,
-        (inbox, masks): (std_mpsc::Receiver<Job>, Masks),
-        idle: Duration,
+        (inbox, masks): (std_mpsc::Receiver<Task>, Masks),
+        (idle, chunk): (Duration, usize),
     ) -> Self {
         Self {
+            parts: VecDeque::new(),
+            layer: None,
+            chunk,
             waits: Vec::new(),
             turn: (!idle.is_zero()).then(|| idle / (TURNS - 1)),
             swept: Instant::now(),
@@ -422,22 +464,25 @@ impl Worker {
             return;
         }
         loop {
-            if self.jobs.is_empty() {
-                match self.next_job() {
-                    Some(job) => self.jobs.insert(job.id, job),
+            if self.jobs.is_empty() && !self.has_part() {
+                match self.next_task() {
+                    Some(task) => self.take(task),
                     None => return,
-                };
+                }
             }
             self.give_back();
             self.shared.gate.pass();
             self.guide();
             self.prepare();
-            if !self.pass.rows.is_empty() {
-                // A library that was loaded meanwhile may have changed it.
-                if let Err(error) = environment::check() {
-                    tracing::error!(%error, "the engine's thread cannot compute any more");
-                    return self.stop();
-                }
+            let reads = !self.pass.rows.is_empty();
+            // A library that was loaded meanwhile may have changed it.
+            if (reads || self.has_part())
+                && let Err(error) = environment::check()
+            {
+                tracing::error!(%error, "the engine's thread cannot compute any more");
+                return self.stop();
+            }
+            if reads {
                 if let Err(error) = self.compute() {
                     // What it gave before counts.
                     self.plan.clear();
@@ -448,11 +493,58 @@ impl Worker {
                 } else {
                     self.settle();
                 }
-            } else if self.jobs.values().any(Job::waits)
+            } else if !self.has_part()
+                && self.jobs.values().any(Job::waits)
                 && let Some(made) = self.masks.wait()
             {
                 self.guided(made);
             }
+            if self.has_part() {
+                self.compute_part();
+            }
+        }
+    }
+
+    fn take(&mut self, task: Task) {
+        match task {
+            Task::Job(job) => {
+                self.jobs.insert(job.id, job);
+            }
+            Task::Part(part) => self.parts.push_back(part),
+        }
+    }
+
+    /// Whether something is left to do of what checkers ask for.
+    fn has_part(&self) -> bool {
+        self.layer.is_some() || !self.parts.is_empty()
+    }
+
+    /// A step of what checkers ask for.
+    fn compute_part(&mut self) {
+        let (model, scratch) = match self.device.layers() {
+            Ok(found) => found,
+            Err(error) => {
+                for part in self.parts.drain(..) {
+                    part.fail(EngineError::Invalid(error.to_string()));
+                }
+                return;
+            }
+        };
+        if self.layer.is_none() {
+            match self.parts.pop_front() {
+                Some(Part::Layer(job)) => self.layer = job.begin(model),
+                Some(Part::Outputs(rows, reply)) => {
+                    let kept = model.outputs(&rows, scratch).into_iter();
+                    let found: Result<Vec<Top4>, RowError> =
+                        kept.map(|kept| kept.map(|kept| kept.top4)).collect();
+                    let found = found.map_err(|error| EngineError::Numbers(error.to_string()));
+                    let _ = reply.send(found);
+                }
+                None => {}
+            }
+        }
+        if let Some(run) = self.layer.take() {
+            self.layer = run.step(model, scratch, self.chunk);
         }
     }
 
@@ -476,7 +568,7 @@ impl Worker {
     }
 
     /// Waits for a request, and sees to it that memory goes back meanwhile. `None` once every handle is gone.
-    fn next_job(&mut self) -> Option<Job> {
+    fn next_task(&mut self) -> Option<Task> {
         loop {
             self.give_back();
             let spare = self.shared.scheduler.lock().pages().spare();
@@ -484,7 +576,7 @@ impl Worker {
                 return self.inbox.recv().ok();
             };
             match self.inbox.recv_timeout(turn) {
-                Ok(job) => return Some(job),
+                Ok(task) => return Some(task),
                 Err(std_mpsc::RecvTimeoutError::Timeout) => {}
                 Err(std_mpsc::RecvTimeoutError::Disconnected) => return None,
             }
@@ -506,8 +598,8 @@ impl Worker {
         let shared = self.shared.clone();
         // Whoever sends a job holds this lock, so that the scheduler knows none that isn't here.
         let mut scheduler = shared.scheduler.lock();
-        while let Ok(job) = self.inbox.try_recv() {
-            self.jobs.insert(job.id, job);
+        while let Ok(task) = self.inbox.try_recv() {
+            self.take(task);
         }
         for job in self.jobs.values_mut() {
             job.begin(&self.masks);
@@ -545,6 +637,10 @@ impl Worker {
                 rows: first..self.pass.rows.len(),
                 pages: page..self.pass.pages.len(),
             });
+        }
+        if let Some(kept) = self.device.residuals() {
+            let fresh = self.pass.rows.len() / PAGE + self.pass.spans.len();
+            kept.make_room(fresh, |page| scheduler.pages().is_held(page));
         }
     }
 
@@ -617,8 +713,15 @@ impl Worker {
                 Ok(Next::Reads | Next::Waits) => {}
                 Ok(Next::Token(token)) => scheduler.push(id, token),
                 Ok(Next::Done) => {
+                    let job = self.jobs.remove(&id);
+                    if let (Some(kept), Some(read)) =
+                        (self.device.residuals(), scheduler.running(id))
+                        && job.as_ref().is_some_and(Job::is_answer)
+                    {
+                        kept.keep(read.tokens(), read.pages());
+                    }
                     scheduler.remove(id);
-                    if let Some(job) = self.jobs.remove(&id) {
+                    if let Some(job) = job {
                         job.finish();
                     }
                 }

@@ -52,6 +52,7 @@ fn sizes(path: &Path) -> Sizes {
         pages: 64,
         context: 512,
         weights: std::fs::metadata(path).expect("the file").len(),
+        residuals: 0,
     }
 }
 

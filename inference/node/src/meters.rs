@@ -59,6 +59,8 @@ pub struct VerifierMeters {
     compute_seconds: Gauge,
     /// What was left undone since the start, and why.
     pub left: IntCounterVec,
+    /// Audits of layers since the start, by outcome.
+    pub audits: IntCounterVec,
 }
 
 /// What a verifier leaves undone, and why.
@@ -67,6 +69,9 @@ const LEFT: &[(&str, &[&str])] = &[
     ("check", &["closed", "late"]),
     ("claim", &["dear", "money", "open", "answers"]),
 ];
+
+/// What an audit comes to.
+const AUDITS: [&str; 6] = ["passed", "refused", "differs", "late", "large", "engine"];
 
 impl VerifierMeters {
     fn new(registry: &Registry) -> prometheus::Result<Self> {
@@ -94,8 +99,20 @@ impl VerifierMeters {
                 left.with_label_values(&[*what, *reason]);
             }
         }
+        let audits = IntCounterVec::new(
+            Opts::new(
+                "mythic_verifier_audits_total",
+                "Audits of layers, by outcome; all but those that passed were followed by a whole pass",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(audits.clone()))?;
+        for outcome in AUDITS {
+            audits.with_label_values(&[outcome]);
+        }
         Ok(Self {
             left,
+            audits,
             checked: vec(
                 "mythic_verifier_checked",
                 "Answers of others that were checked, by finding",
@@ -122,7 +139,7 @@ impl VerifierMeters {
             vec.with_label_values(&[label])
                 .set(i64::try_from(value).unwrap_or(i64::MAX));
         };
-        for finding in ["honest", "fault", "fraud", "withheld", "unknown"] {
+        for finding in ["honest", "audited", "fault", "fraud", "withheld", "unknown"] {
             let count = totals.checked.get(finding).copied().unwrap_or(0);
             set(&self.checked, finding, count);
         }

@@ -128,6 +128,8 @@ pub async fn load_model(
         device: config.device.clone(),
         threads: config.threads,
         kv_bytes: config.kv_bytes,
+        residual_bytes: config.residual_bytes,
+        residual_seconds: config.residual_seconds,
         max_sequences: config.max_concurrent,
         // Jobs that come back after a restart or a fork find a place beside the new ones.
         max_queued: config.max_queue + config.max_concurrent + 16,

@@ -142,6 +142,8 @@ pub struct Position {
 pub enum Finding {
     /// Everything is as the model computes it.
     Honest,
+    /// What was looked at is: some layers, and the logits of some positions.
+    Audited,
     /// A rule is broken that needs no model: one leaf proves it.
     Fault {
         /// Where.
@@ -173,6 +175,7 @@ impl Finding {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Honest => "honest",
+            Self::Audited => "audited",
             Self::Fault { .. } => "fault",
             Self::Fraud { .. } => "fraud",
             Self::Withheld { .. } => "withheld",
@@ -190,6 +193,7 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Honest => f.write_str("honest: every position is what the model computes"),
+            Self::Audited => f.write_str("audited: what was drawn is what the model computes"),
             Self::Fault { position, fault } => write!(f, "false: position {position}: {fault}"),
             Self::Fraud { verdict, differing } => {
                 let rules = [

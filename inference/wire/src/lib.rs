@@ -7,6 +7,8 @@
 //! | node -> gateway | `GET /v1/prompts/:prompt_hash` | -> [`PromptBody`] |
 //! | node -> gateway | `PUT /v1/jobs/:id/result` | [`JobResult`] |
 //! | anyone entitled -> node | `GET /v1/jobs/:id/evidence` | -> [`Evidence`] |
+//! | validator -> node | `GET /v1/jobs/:id/residuals` | -> [`ResidualDigests`] |
+//! | validator -> node | `GET /v1/jobs/:id/residuals/:layer` | -> a layer's rows |
 //!
 //! Errors are `{"error":{"message","type","param","code"}}` ([`ErrorBody`]) with a status of 4xx or 5xx; in a stream that has begun
 //! they are [`NodeEvent::Error`].

@@ -191,6 +191,20 @@ pub struct JobResult {
     pub evidence: Box<Evidence>,
 }
 
+/// Answer of `GET /v1/jobs/:id/residuals`, only for a validator that checks the job's result, from the node that made it, while it keeps
+/// the rows: f32, little-endian, one row for each position that was read. `GET /v1/jobs/:id/residuals/:layer` gives those that the
+/// layer (from 0) gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResidualDigests {
+    /// The prompt's tokens, and the answer's but the last.
+    pub positions: u32,
+    /// Numbers of a row.
+    pub width: u32,
+    /// The hash of each layer's rows: 64 hex digits.
+    pub layers: Vec<String>,
+}
+
 /// A hash as written on the wire: 64 hex digits.
 pub fn parse_hex32(text: &str) -> Option<[u8; 32]> {
     let mut out = [0; 32];

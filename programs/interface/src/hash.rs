@@ -87,6 +87,13 @@ pub mod domain {
     /// A juror's salt, under its secret.
     pub const JUROR_SALT: &[u8] = b"mythic/juror-salt/v1";
 
+    /// A layer's rows at the positions of a page.
+    pub const RESIDUAL_PAGE: &[u8] = b"mythic/residual-page/v1";
+    /// A layer's rows at all positions of an answer.
+    pub const RESIDUAL_LAYER: &[u8] = b"mythic/residual-layer/v1";
+    /// What a verifier audits of an answer.
+    pub const AUDIT: &[u8] = b"mythic/audit/v1";
+
     /// A prompt of a calibration.
     pub const CALIBRATION_PROMPT: &[u8] = b"mythic/calibrate/prompt";
     /// The sampling seed of a prompt of a calibration.

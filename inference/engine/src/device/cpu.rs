@@ -10,6 +10,7 @@ use crate::kv::Pool;
 use crate::logits::Kept;
 use crate::memory::Plan;
 use crate::pages::PageId;
+use crate::residuals::PageRows;
 
 /// Memory of this machine for a model's keys and values, if it has what passes of so many rows need.
 pub(crate) fn pool(
@@ -21,7 +22,7 @@ pub(crate) fn pool(
     let bytes = shape.page_bytes() * u64::from(sizes.pages);
     let plan = Plan {
         weights: sizes.weights,
-        pool: bytes,
+        pool: bytes.saturating_add(sizes.residuals),
         scratch: model.scratch_bytes(rows, sizes.context),
     };
     plan.check()?;
@@ -69,7 +70,23 @@ impl Device for Cpu {
         Ok(())
     }
 
+    fn keep_residuals(&mut self, rows: PageRows) -> Result<(), DeviceError> {
+        self.pool.residuals = Some(rows);
+        Ok(())
+    }
+
+    fn residuals(&mut self) -> Option<&mut PageRows> {
+        self.pool.residuals.as_mut()
+    }
+
+    fn layers(&mut self) -> Result<(&Model, &mut Scratch), DeviceError> {
+        Ok((&self.model, &mut self.scratch))
+    }
+
     fn release(&mut self, pages: &mut [PageId]) {
+        if let Some(kept) = self.residuals() {
+            kept.forget(pages);
+        }
         self.pool.release(pages);
     }
 

@@ -3,10 +3,11 @@
 use mythic_interface::sampler::RowError;
 
 use super::error::DeviceError;
-use crate::decoder::Pass;
+use crate::decoder::{Model, Pass, Scratch};
 use crate::logits::Kept;
 use crate::memory::TooBig;
 use crate::pages::PageId;
+use crate::residuals::PageRows;
 
 /// What is told of a row: its index in the pass, what is kept of its logits, the logits.
 pub type Take<'a> = dyn FnMut(usize, Result<Kept, RowError>, &[f32]) + 'a;
@@ -31,6 +32,8 @@ pub struct Sizes {
     pub context: usize,
     /// Of the model file.
     pub weights: u64,
+    /// Of residual rows that may be kept, in bytes.
+    pub residuals: u64,
 }
 
 /// A model on what computes it.
@@ -47,7 +50,13 @@ pub trait Device: Send {
     /// As [`crate::decoder::Model::forward`]. After an error nothing is known of keys and values.
     fn forward(&mut self, pass: &Pass, take: &mut Take<'_>) -> Result<(), DeviceError>;
 
-    /// As [`crate::kv::Pool::release`].
+    /// Keeps what layers give, from now on.
+    fn keep_residuals(&mut self, rows: PageRows) -> Result<(), DeviceError>;
+    /// What it keeps of that, if it does.
+    fn residuals(&mut self) -> Option<&mut PageRows>;
+    /// The model, to compute a layer alone, and what that works on.
+    fn layers(&mut self) -> Result<(&Model, &mut Scratch), DeviceError>;
+    /// As [`crate::kv::Pool::release`]; what is kept of these pages is forgotten.
     fn release(&mut self, pages: &mut [PageId]);
 
     /// After an error: goes on with this processor, without keys and values.

@@ -5,10 +5,12 @@
 //! - [`transcript`]: what each rule says of a job; [`thresholds`], [`stats`]: limits and bounds
 //! - [`run`]: the order of things; [`lab`], [`llama_cpp`], [`journal`]: running them, and going on after an interruption
 //! - [`identity`], [`tally`], [`report`]: the outcome
+//! - [`audit`]: what an audit of layers costs and finds
 //!
 //! Thresholds come from honest answers to the calibration set alone and are frozen before the first
 //! answer to the test set is written.
 
+pub mod audit;
 pub mod cheats;
 pub mod files;
 mod identity;
@@ -100,6 +102,10 @@ pub enum CalibrateError {
     TooFew(usize),
     #[error("--tokens is 0; at least 1 is needed")]
     NoTokens,
+    #[error("--audit {0}: allowed is above 0, up to 1")]
+    Part(f64),
+    #[error("an answer's residual rows don't fit {0} bytes; ask for fewer tokens")]
+    NoRows(u64),
     #[error("{path}: {source}")]
     Io {
         path: PathBuf,

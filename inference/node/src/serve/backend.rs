@@ -31,6 +31,11 @@ pub trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>>;
     /// Whether answers can be made to follow a grammar; see [`Engine::check_grammar`].
     fn check_grammar<'a>(&'a self, grammar: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
+    /// The engine, for what is done layer by layer: residual rows of answers, and single layers. None by default, so that whatever
+    /// else answers has neither.
+    fn engine(&self) -> Option<&Engine> {
+        None
+    }
     /// Numbers for pages and metrics.
     fn stats(&self) -> EngineStats;
     /// Text of tokens.
@@ -64,6 +69,9 @@ impl Backend for Engine {
     }
     fn check_grammar<'a>(&'a self, grammar: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(Engine::check_grammar(self, grammar))
+    }
+    fn engine(&self) -> Option<&Engine> {
+        Some(self)
     }
     fn stats(&self) -> EngineStats {
         Engine::stats(self)

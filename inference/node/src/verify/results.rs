@@ -53,6 +53,9 @@ const CLAIM_EVERY: Duration = Duration::from_secs(10);
 /// Slots for which a check is remembered beyond the window: its case may run.
 const REMEMBER_SLOTS: u64 = 20_000;
 
+/// What is looked at again once there is a case.
+const AGAIN: [&str; 3] = ["withheld", "unknown", "audited"];
+
 type Told = (Pubkey, Option<String>);
 
 fn told(event: &SseEvent) -> Option<Told> {
@@ -319,9 +322,9 @@ impl Check {
                 let fits = |f: &String| *f == fingerprint;
                 let claim = book.claims.get(&key).filter(|c| fits(&c.fingerprint));
                 let checked = book.checked.get(&key).filter(|(f, _, _)| fits(f));
-                // What was not to be had before may be had once there is a case.
+                // What was not to be had before may be had once there is a case, and what was audited is checked as a whole.
                 let checked = checked.is_some_and(|(_, finding, _)| {
-                    !self.disputed || !["withheld", "unknown"].contains(&finding.as_str())
+                    !self.disputed || !AGAIN.contains(&finding.as_str())
                 });
                 (checked, claim.cloned())
             };
@@ -423,7 +426,9 @@ impl Check {
     ) -> Result<Option<Claim>, NotWritten> {
         let state = &answer.state;
         match finding {
-            Finding::Honest => tracing::debug!(job = %self.job, "checked: honest"),
+            Finding::Honest | Finding::Audited => {
+                tracing::debug!(job = %self.job, finding = finding.name(), "checked");
+            }
             other => {
                 tracing::warn!(job = %self.job, validator = %Pubkey::new_from_array(state.validator), finding = %other, "checked")
             }
@@ -546,6 +551,9 @@ impl Check {
             None => return unknown("the model has no rule by which a jury could judge"),
         };
         self.wait_for_engine(answer).await;
+        if self.audited(answer, evidence).await {
+            return Finding::Audited;
+        }
         let claimed: Vec<[u32; 4]> = evidence
             .leaves
             .iter()

@@ -26,6 +26,7 @@ use crate::kernels::attention::SEGMENT;
 use crate::kv::Pool;
 use crate::logits::{self, Kept};
 use crate::pages::PageId;
+use crate::residuals::PageRows;
 use memory::{At, Gated, Linear, Needs, Part, Slice};
 use mythic_model::layout::Pairs;
 use steps::{Batch, Reads};
@@ -532,6 +533,11 @@ fn copy_columns(
     Ok(())
 }
 
+/// Residual rows and single layers are for audits.
+fn no_audits() -> DeviceError {
+    DeviceError::Unsupported("audits of layers".into())
+}
+
 impl Part {
     /// A layer's gated network, of experts the one with this number.
     fn gated(&self, layer: usize, expert: usize) -> &Gated {
@@ -574,6 +580,18 @@ impl Device for Gpu {
         done
     }
 
+    fn keep_residuals(&mut self, _: PageRows) -> Result<(), DeviceError> {
+        Err(no_audits())
+    }
+
+    fn residuals(&mut self) -> Option<&mut PageRows> {
+        None
+    }
+
+    fn layers(&mut self) -> Result<(&Model, &mut Scratch), DeviceError> {
+        Err(no_audits())
+    }
+
     /// A GPU's memory is taken once.
     fn release(&mut self, pages: &mut [PageId]) {
         if let Some((pool, _)) = &mut self.instead {
@@ -583,7 +601,11 @@ impl Device for Gpu {
 
     fn fall_back(&mut self) -> Result<(), NoDevice> {
         self.parts.clear();
-        let pool = cpu::pool(&self.model, (self.rows, Lab::default()), self.sizes)?;
+        let sizes = Sizes {
+            residuals: 0,
+            ..self.sizes
+        };
+        let pool = cpu::pool(&self.model, (self.rows, Lab::default()), sizes)?;
         self.instead = Some((pool, Scratch::default()));
         Ok(())
     }
