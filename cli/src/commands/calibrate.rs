@@ -33,7 +33,7 @@ pub struct Calibrate {
     #[arg(long)]
     quick: bool,
     /// Measure instead what an audit of this part of the layers (above 0, up to 1) costs and finds
-    #[arg(long, value_name = "PART", conflicts_with = "python")]
+    #[arg(long, value_name = "PART", conflicts_with_all = ["python", "report"])]
     audit: Option<f64>,
     /// Threads of the engine; 0 = one for each core
     #[arg(long, default_value_t = 0)]
@@ -105,9 +105,6 @@ async fn audit(args: &Calibrate, path: &Path, part: f64) -> Result<()> {
     let step = Step::new("Audits of layers");
     let found = calibrate::audit::measure(path, &args.settings(), part).await?;
     step.done();
-    if let Some(path) = &args.report {
-        write_report(path, &found.markdown())?;
-    }
     match args.json {
         true => terminal::json(&found)?,
         false => say!("{}", found.markdown()),

@@ -206,8 +206,9 @@ impl PageRows {
         }
     }
 
-    /// Forgets pages whose memory goes back.
+    /// Forgets pages whose memory goes back, and old answers.
     pub fn forget(&mut self, pages: &[PageId]) {
+        self.answers.forget_old();
         for page in pages {
             self.pages.remove(page);
         }

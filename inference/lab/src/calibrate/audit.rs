@@ -271,8 +271,9 @@ pub async fn measure(
         let failed = |error| engine_error("making cheats")(error);
         for layer in 1..all.layers {
             let tells = kept.tells_skipped(&checker, layer).await;
-            let false_ones = tells.map_err(failed)?.then_some(layer).into_iter();
-            skipped.push(found(&kept, part, &false_ones.collect(), None));
+            let tells = tells.map_err(failed)?;
+            let layers: BTreeSet<usize> = tells.then_some(layer).into_iter().collect();
+            skipped.push(found(&kept, part, &layers, None));
         }
         altered.push(found(&kept, part, &BTreeSet::new(), Some(0)));
         let written = lab::write(&coarse, &job.prompt_ids, job.sampling, settings.tokens).await;
