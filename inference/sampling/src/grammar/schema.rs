@@ -1,5 +1,7 @@
 //! JSON schemas: depth, number of values, alternatives that multiply, repetitions, references that stay inside.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::budget::{Budget, Fault};
@@ -15,8 +17,10 @@ const LOOKS: u64 = 20_000;
 const LENGTH: u64 = 65_536;
 /// Largest number of items or properties.
 const ITEMS: u64 = 1_024;
-/// Most expressions for names of properties in one place: each is compared with each.
-const NAME_PATTERNS: usize = 16;
+/// Most expressions for names of properties of a schema: each is compared with each, wherever two schemas become one.
+const NAME_PATTERNS: usize = 2;
+/// Alternatives in one place times values of the schema: each may be made with a copy of what stands beside it.
+const COPIES: u64 = 400_000;
 /// Largest divisor, in ten-thousandths.
 const DIVISOR: f64 = 10_000_000.0;
 
@@ -25,15 +29,45 @@ pub fn check(root: &Value, budget: &mut Budget) -> Result<(), Fault> {
     let mut walk = Walk {
         root,
         looks: LOOKS,
+        values: 0,
+        name_patterns: 0,
+        merges: false,
+        refers: false,
+        renames: false,
+        walked: HashSet::new(),
+        behind: Vec::new(),
         budget,
     };
     walk.value(root, 0)?;
-    walk.schema(root)
+    walk.schema(root)?;
+    // A reference may lead to where no keyword does.
+    while let Some(schema) = walk.behind.pop() {
+        walk.schema(schema)?;
+    }
+    if walk.refers && walk.renames {
+        let words = "$ref is not taken where a schema inside has an $id of its own";
+        return Err(Fault::Schema(words.into()));
+    }
+    if walk.merges && walk.name_patterns > 0 {
+        let words = "patternProperties is not taken beside anyOf, oneOf, allOf or $ref";
+        return Err(Fault::Schema(words.into()));
+    }
+    Ok(())
 }
 
 struct Walk<'a, 'b> {
     root: &'a Value,
     looks: u64,
+    values: u64,
+    name_patterns: usize,
+    /// Whether schemas may become one.
+    merges: bool,
+    refers: bool,
+    /// Whether one inside has a name, from which references in it would be read.
+    renames: bool,
+    /// Schemas whose keywords were looked at, and some that references lead to.
+    walked: HashSet<*const Value>,
+    behind: Vec<&'a Value>,
     budget: &'b mut Budget,
 }
 
@@ -41,6 +75,7 @@ impl<'a> Walk<'a, '_> {
     /// Counts every value, schema or not.
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Fault> {
         self.budget.value()?;
+        self.values += 1;
         if depth > DEPTH {
             return Err(Fault::Limit {
                 what: "levels in a schema",
@@ -59,17 +94,28 @@ impl<'a> Walk<'a, '_> {
         let Value::Object(map) = schema else {
             return Ok(());
         };
+        if !self.walked.insert(std::ptr::from_ref(schema)) {
+            return Ok(());
+        }
         let is_root = std::ptr::eq(schema, self.root);
+        let named = |key: &str| map.get(key).is_some_and(Value::is_string);
+        self.renames |= (named("$id") || named("id")) && !is_root;
         for (key, value) in map {
             if !(is_root && key == "x-guidance" && *value == manner()) {
                 self.keyword(key, value)?;
             }
         }
-        let alternatives = self.alternatives(schema, 0)?;
-        match alternatives > ALTERNATIVES {
-            true => Err(Fault::Limit {
+        let ways = self.alternatives(schema, 0)?;
+        if ways.all > ALTERNATIVES {
+            return Err(Fault::Limit {
                 what: "alternatives in one place of a schema",
                 most: ALTERNATIVES,
+            });
+        }
+        match ways.copied > 1 && ways.copied.saturating_mul(self.values) > COPIES {
+            true => Err(Fault::Limit {
+                what: "alternatives in one place times values of a schema",
+                most: COPIES,
             }),
             false => Ok(()),
         }
@@ -78,7 +124,12 @@ impl<'a> Walk<'a, '_> {
     fn keyword(&mut self, key: &str, value: &'a Value) -> Result<(), Fault> {
         match key {
             "x-guidance" => Err(Fault::Schema(format!("{key} is not taken"))),
-            "$ref" => self.target(value).map(|_| ()),
+            "$ref" => {
+                (self.merges, self.refers) = (true, true);
+                let target = self.target(value)?;
+                self.behind.push(target);
+                Ok(())
+            }
             "minLength" | "maxLength" => number(key, value, LENGTH),
             "minItems" | "maxItems" | "minProperties" | "maxProperties" => {
                 number(key, value, ITEMS)
@@ -92,9 +143,10 @@ impl<'a> Walk<'a, '_> {
             }
             "patternProperties" => {
                 let map = object(key, value)?;
-                if map.len() > NAME_PATTERNS {
+                self.name_patterns += map.len();
+                if self.name_patterns > NAME_PATTERNS {
                     return Err(Fault::Limit {
-                        what: "patternProperties in one place",
+                        what: "patternProperties in a schema",
                         most: NAME_PATTERNS as u64,
                     });
                 }
@@ -109,6 +161,7 @@ impl<'a> Walk<'a, '_> {
                 below.try_for_each(|below| self.schema(below))
             }
             "anyOf" | "oneOf" | "allOf" | "prefixItems" => {
+                self.merges |= key != "prefixItems";
                 let all = value
                     .as_array()
                     .ok_or_else(|| Fault::Schema(format!("{key} is no list")))?;
@@ -125,42 +178,46 @@ impl<'a> Walk<'a, '_> {
 
     /// In how many ways a schema may be met, where every combination is made by itself. A reference that comes back to itself
     /// counts as one: what makes grammars of schemas makes it once.
-    fn alternatives(&mut self, schema: &'a Value, depth: usize) -> Result<u64, Fault> {
+    fn alternatives(&mut self, schema: &'a Value, depth: usize) -> Result<Ways, Fault> {
         self.looks = self.looks.checked_sub(1).ok_or(Fault::Limit {
             what: "schemas behind its references and alternatives",
             most: LOOKS,
         })?;
         let Value::Object(map) = schema else {
-            return Ok(1);
+            return Ok(Ways::ONE);
         };
         if depth > DEPTH {
-            return Ok(1);
+            return Ok(Ways::ONE);
         }
-        let mut product = 1u64;
+        let mut product = Ways::ONE;
         for (key, value) in map {
             let ways = match (key.as_str(), value) {
                 ("anyOf" | "oneOf", Value::Array(all)) => {
-                    let mut sum = 0u64;
+                    let mut sum = Ways { all: 0, copied: 0 };
                     for below in all {
-                        sum = sum.saturating_add(self.alternatives(below, depth + 1)?);
+                        sum = sum.or(self.alternatives(below, depth + 1)?);
                     }
                     sum
                 }
                 ("allOf", Value::Array(all)) => {
-                    let mut each = 1u64;
+                    let mut each = Ways::ONE;
                     for below in all {
-                        each = each.saturating_mul(self.alternatives(below, depth + 1)?);
+                        each = each.and(self.alternatives(below, depth + 1)?);
                     }
                     each
                 }
-                ("enum" | "type", Value::Array(all)) => all.len() as u64,
+                // Constants and types are made with nothing of a schema's size.
+                ("enum" | "type", Value::Array(all)) => Ways {
+                    all: all.len() as u64,
+                    copied: 1,
+                },
                 ("$ref", reference) => {
                     let target = self.target(reference)?;
                     self.alternatives(target, depth + 1)?
                 }
-                _ => 1,
+                _ => Ways::ONE,
             };
-            product = product.saturating_mul(ways.max(1));
+            product = product.and(ways);
         }
         Ok(product)
     }
@@ -169,6 +226,8 @@ impl<'a> Walk<'a, '_> {
     fn target(&self, reference: &Value) -> Result<&'a Value, Fault> {
         let text = reference.as_str().unwrap_or_default();
         let found = match text {
+            // What is written in another way may be read in another way.
+            _ if text.contains(['~', '%']) => None,
             "#" | "#/" => Some(self.root),
             _ => text.strip_prefix("#/").and_then(|path| {
                 path.split('/').try_fold(self.root, |at, step| match at {
@@ -183,6 +242,33 @@ impl<'a> Walk<'a, '_> {
                 "the reference {reference:?} names nothing in it; only those that begin with #/ are followed"
             ))
         })
+    }
+}
+
+/// In how many ways a schema may be met.
+#[derive(Clone, Copy)]
+struct Ways {
+    all: u64,
+    /// Of these, those that are made with copies of schemas.
+    copied: u64,
+}
+
+impl Ways {
+    const ONE: Self = Self { all: 1, copied: 1 };
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            all: self.all.saturating_add(other.all),
+            copied: self.copied.saturating_add(other.copied),
+        }
+    }
+
+    /// Each with each; what has none counts as one.
+    fn and(self, other: Self) -> Self {
+        Self {
+            all: self.all.saturating_mul(other.all.max(1)),
+            copied: self.copied.saturating_mul(other.copied.max(1)),
+        }
     }
 }
 

@@ -206,3 +206,53 @@ fn classes_are_few_where_each_is_folded_letter_by_letter() {
     let schema = json!({"type": "string", "pattern": format!("(?i){classes}")});
     assert!(limit(&json_schema(&schema)).contains("positions"));
 }
+
+#[test]
+fn what_a_reference_leads_to_is_looked_at_wherever_it_stands() {
+    let hidden = |schema: serde_json::Value| {
+        json_schema(
+            &json!({"$ref": "#/elsewhere/0", "elsewhere": [{"$ref": "#/elsewhere/1"}, schema]}),
+        )
+    };
+    check(&hidden(json!({"type": "string", "pattern": "^a{5}$"}))).unwrap();
+    let bomb = hidden(json!({"type": "string", "pattern": "(a{500}){500}"}));
+    assert!(limit(&bomb).contains("positions"));
+    let lenient = hidden(json!({"x-guidance": {"lenient": true}}));
+    assert!(refused(&lenient).contains("x-guidance"));
+    check(&hidden(json!({"$ref": "#/elsewhere/0"}))).unwrap();
+    // What may be read in two ways.
+    let two = json!({"$ref": "#/$defs/a~1b", "$defs": {"a~1b": {}, "a/b": {}}});
+    assert!(refused(&json_schema(&two)).contains("names nothing in it"));
+    let named = json!({"$ref": "#/$defs/a", "$defs": {"a": {"$id": "http://example.com/a"}}});
+    assert!(refused(&json_schema(&named)).contains("$id"));
+    let named =
+        json!({"$id": "http://example.com/a", "properties": {"id": {"$id": "#/properties/id"}}});
+    check(&json_schema(&named)).unwrap();
+}
+
+#[test]
+fn schemas_that_are_merged_or_copied_too_often_are_refused() {
+    let mut properties = serde_json::Map::new();
+    for n in 0..900 {
+        properties.insert(format!("p{n}"), json!(true));
+    }
+    let large = json!({"type": "object", "properties": properties});
+    let any = |count: usize| json!({"anyOf": vec![json!({"type": "object"}); count]});
+    check(&json_schema(&json!({"allOf": [any(50), large]}))).unwrap();
+    let copies = json_schema(&json!({"allOf": [any(500), large]}));
+    assert!(limit(&copies).contains("times values"));
+    let names = |names: &[&str]| -> serde_json::Map<String, serde_json::Value> {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), json!({"type": "string"})))
+            .collect()
+    };
+    check(&json_schema(
+        &json!({"type": "object", "patternProperties": names(&["^a", "^b"])}),
+    ))
+    .unwrap();
+    let three = json!({"patternProperties": names(&["^a", "^b", "^c"])});
+    assert!(limit(&json_schema(&three)).contains("patternProperties"));
+    let merged = json!({"allOf": [{"patternProperties": names(&["^a"])}, {"type": "object"}]});
+    assert!(refused(&json_schema(&merged)).contains("patternProperties"));
+}
