@@ -73,6 +73,22 @@ fn a_whole_model_is_servable_with_and_without_a_template() {
 }
 
 #[test]
+fn positions_are_divided_by_a_factor_of_the_old_name_where_there_is_no_new_one() {
+    let linear = |keys: &[(&str, f32)]| {
+        let changes: Vec<_> = keys
+            .iter()
+            .map(|(key, x)| (*key, Some(Item::F32(*x))))
+            .collect();
+        let gguf = open(&file(&changed(metadata(), &changes), &tensors()));
+        check(&gguf).expect("servable").layout.rope.linear
+    };
+    let (old, new) = ("llama.rope.scale_linear", "llama.rope.scaling.factor");
+    assert_eq!(linear(&[]), 1.0);
+    assert_eq!(linear(&[(old, 4.0)]), 4.0);
+    assert_eq!(linear(&[(old, 4.0), (new, 2.0)]), 2.0);
+}
+
+#[test]
 fn what_the_engine_would_not_load_is_refused_by_name() {
     let all = tensors();
     let one = |key: &str, item: Item| why_not(&[(key, Some(item))], &all);

@@ -24,8 +24,6 @@ pub enum Other {
 }
 
 impl Other {
-    pub const ALL: [Self; 3] = [Self::Xllamacpp, Self::NodeLlamaCpp, Self::IkLlamaCpp];
-
     pub fn name(self) -> &'static str {
         match self {
             Self::Xllamacpp => "xllamacpp",

@@ -68,7 +68,9 @@ pub(super) fn read(keys: &Keys, head_dim: usize, of: Architecture) -> Result<Rop
     keys.without("rope.scaling.yarn_log_multiplier", &[0.0], "this YaRN")?;
     keys.without("rope.scaling.yarn_ext_factor", &[1.0], "this YaRN")?;
     keys.without("rope.scaling.yarn_attn_factor", &[1.0], "this YaRN")?;
-    let factor = keys.positive("rope.scaling.factor", 1.0)?;
+    // By its old name where it has no new one.
+    let factor = keys.positive("rope.scale_linear", 1.0)?;
+    let factor = keys.positive("rope.scaling.factor", factor)?;
     let (linear, yarn) = match keys.text("rope.scaling.type")? {
         Some("none") => (1.0, None),
         // Without a name a factor divides positions.
