@@ -120,6 +120,20 @@ fn fields(entry: Value, nesting: Nesting, at: &str) -> ApiResult<(Map<String, Va
     }
 }
 
+/// A schema that names properties, none, and says nothing else: clients write it of a function without arguments.
+fn names_none(schema: &Map<String, Value>) -> bool {
+    const PLAIN: [&str; 6] = [
+        "type",
+        "properties",
+        "required",
+        "title",
+        "description",
+        "$schema",
+    ];
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.is_some_and(Map::is_empty) && schema.keys().all(|key| PLAIN.contains(&key.as_str()))
+}
+
 fn tool((mut fields, at): (Map<String, Value>, String)) -> ApiResult<Tool> {
     let name = match fields.remove("name") {
         Some(Value::String(name)) if is_name(&name) => name,
@@ -147,13 +161,16 @@ fn tool((mut fields, at): (Map<String, Value>, String)) -> ApiResult<Tool> {
         None | Some(Value::Null) => {
             json!({"type": "object", "properties": {}, "additionalProperties": false})
         }
-        Some(Value::Object(schema)) => {
+        Some(Value::Object(mut schema)) => {
             let kind = schema.get("type");
             if kind.is_some_and(|kind| kind != "object") {
                 return Err(ApiError::invalid(
                     &format!("{at}.parameters"),
                     "parameters is the JSON schema of an object",
                 ));
+            }
+            if names_none(&schema) {
+                schema.insert("additionalProperties".into(), false.into());
             }
             Value::Object(schema)
         }
@@ -314,9 +331,19 @@ mod tests {
 
     #[test]
     fn a_function_without_parameters_has_no_arguments() {
-        let body = json!({"tools": [{"type": "function", "function": {"name": "now"}}]});
-        let tools = read(body, Nesting::Under).unwrap().unwrap();
-        assert_eq!(tools.list[0].parameters["additionalProperties"], false);
+        let closed = |parameters: Value| {
+            let function = json!({"name": "now", "parameters": parameters});
+            let body = json!({"tools": [{"type": "function", "function": function}]});
+            let tools = read(body, Nesting::Under).unwrap().unwrap();
+            tools.list[0].parameters["additionalProperties"] == false
+        };
+        assert!(closed(Value::Null));
+        assert!(closed(json!({"type": "object", "properties": {}})));
+        // Any object.
+        assert!(!closed(json!({"type": "object"})));
+        assert!(!closed(
+            json!({"properties": {}, "additionalProperties": true})
+        ));
     }
 
     #[test]
