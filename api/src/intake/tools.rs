@@ -122,16 +122,13 @@ fn fields(entry: Value, nesting: Nesting, at: &str) -> ApiResult<(Map<String, Va
 
 /// A schema that names properties, none, and says nothing else: clients write it of a function without arguments.
 fn names_none(schema: &Map<String, Value>) -> bool {
-    const PLAIN: [&str; 6] = [
-        "type",
-        "properties",
-        "required",
-        "title",
-        "description",
-        "$schema",
-    ];
-    let properties = schema.get("properties").and_then(Value::as_object);
-    properties.is_some_and(Map::is_empty) && schema.keys().all(|key| PLAIN.contains(&key.as_str()))
+    let is_plain = |(key, value): (&String, &Value)| match key.as_str() {
+        "properties" => value.as_object().is_some_and(Map::is_empty),
+        "required" => value.as_array().is_some_and(Vec::is_empty),
+        "type" | "title" | "description" | "$schema" => true,
+        _ => false,
+    };
+    schema.contains_key("properties") && schema.iter().all(is_plain)
 }
 
 fn tool((mut fields, at): (Map<String, Value>, String)) -> ApiResult<Tool> {
