@@ -415,20 +415,14 @@ fn shaping(request: &ChatRequest) -> Option<&'static str> {
     }
 }
 
-/// Refuses a grammar that validators would refuse: `name` asks for it.
-fn check_grammar(model: &Served, text: &str, name: &str) -> ApiResult<()> {
-    let refused = |why: String| {
-        ApiError::invalid(
-            name,
-            format!(
-                "{name}: a schema can't be followed; simplify or leave out what is named here: {why}"
-            ),
-        )
-    };
-    mythic_sampling::grammar::check(text).map_err(|fault| refused(fault.to_string()))?;
-    model
-        .read_grammar(text)
-        .map_err(|error| refused(error.to_string()))
+/// Why validators would refuse a grammar that `name` asks for.
+fn unfollowed(name: &str, why: &impl std::fmt::Display) -> ApiError {
+    ApiError::invalid(
+        name,
+        format!(
+            "{name}: a schema can't be followed; simplify or leave out what is named here: {why}"
+        ),
+    )
 }
 
 /// What says how tokens are chosen, or why this model can't be asked so; `None` = as the program replays it by itself.
@@ -467,18 +461,17 @@ fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<O
         grammar: grammar(calling, &request.format),
         ..request.drawing.options.clone()
     };
+    let name = shaping.unwrap_or("response_format");
     let refused = |error: Refusal| match &error {
         Refusal::UnknownToken { .. } => ApiError::invalid("logit_bias", error.to_string()),
-        Refusal::GrammarLength(bytes) => {
-            let name = shaping.unwrap_or("response_format");
-            ApiError::invalid(
-                name,
-                format!(
-                    "{name} comes to a grammar of {bytes} bytes, and a job carries at most {}: send fewer or smaller schemas",
-                    mythic_sampling::MAX_GRAMMAR_BYTES
-                ),
-            )
-        }
+        Refusal::GrammarLength(bytes) => ApiError::invalid(
+            name,
+            format!(
+                "{name} comes to a grammar of {bytes} bytes, and a job carries at most {}: send fewer or smaller schemas",
+                mythic_sampling::MAX_GRAMMAR_BYTES
+            ),
+        ),
+        Refusal::Grammar(fault) => unfollowed(name, fault),
         _ => ApiError::internal(&error),
     };
     options.check().map_err(refused)?;
@@ -530,7 +523,8 @@ async fn prompt_ids(
     let read = move || {
         let _turn = turn;
         if let Some(text) = grammar {
-            check_grammar(&model, &text, shaping)?;
+            let read = model.read_grammar(&text);
+            read.map_err(|error| unfollowed(shaping, &error))?;
         }
         let formatter = &model.formatter;
         template::check(&told, &model.id, |name| formatter.reads(name))?;

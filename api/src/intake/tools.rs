@@ -120,6 +120,17 @@ fn fields(entry: Value, nesting: Nesting, at: &str) -> ApiResult<(Map<String, Va
     }
 }
 
+/// A schema that names properties, none, and says nothing else: clients write it of a function without arguments.
+fn names_none(schema: &Map<String, Value>) -> bool {
+    let is_plain = |(key, value): (&String, &Value)| match key.as_str() {
+        "properties" => value.as_object().is_some_and(Map::is_empty),
+        "required" => value.as_array().is_some_and(Vec::is_empty),
+        "type" | "title" | "description" | "$schema" => true,
+        _ => false,
+    };
+    schema.contains_key("properties") && schema.iter().all(is_plain)
+}
+
 fn tool((mut fields, at): (Map<String, Value>, String)) -> ApiResult<Tool> {
     let name = match fields.remove("name") {
         Some(Value::String(name)) if is_name(&name) => name,
@@ -147,13 +158,16 @@ fn tool((mut fields, at): (Map<String, Value>, String)) -> ApiResult<Tool> {
         None | Some(Value::Null) => {
             json!({"type": "object", "properties": {}, "additionalProperties": false})
         }
-        Some(Value::Object(schema)) => {
+        Some(Value::Object(mut schema)) => {
             let kind = schema.get("type");
             if kind.is_some_and(|kind| kind != "object") {
                 return Err(ApiError::invalid(
                     &format!("{at}.parameters"),
                     "parameters is the JSON schema of an object",
                 ));
+            }
+            if names_none(&schema) {
+                schema.insert("additionalProperties".into(), false.into());
             }
             Value::Object(schema)
         }
@@ -314,9 +328,19 @@ mod tests {
 
     #[test]
     fn a_function_without_parameters_has_no_arguments() {
-        let body = json!({"tools": [{"type": "function", "function": {"name": "now"}}]});
-        let tools = read(body, Nesting::Under).unwrap().unwrap();
-        assert_eq!(tools.list[0].parameters["additionalProperties"], false);
+        let closed = |parameters: Value| {
+            let function = json!({"name": "now", "parameters": parameters});
+            let body = json!({"tools": [{"type": "function", "function": function}]});
+            let tools = read(body, Nesting::Under).unwrap().unwrap();
+            tools.list[0].parameters["additionalProperties"] == false
+        };
+        assert!(closed(Value::Null));
+        assert!(closed(json!({"type": "object", "properties": {}})));
+        // Any object.
+        assert!(!closed(json!({"type": "object"})));
+        assert!(!closed(
+            json!({"properties": {}, "additionalProperties": true})
+        ));
     }
 
     #[test]
