@@ -161,7 +161,7 @@ impl PageRows {
         };
         if layer == 0 {
             kept.count = kept.count.min(place);
-            kept.hashes.take();
+            kept.hashes = OnceLock::new();
         }
         let width = self.shape.width;
         kept.rows[(layer * PAGE + place) * width..][..width].copy_from_slice(row);

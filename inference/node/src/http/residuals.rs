@@ -62,7 +62,7 @@ pub(super) async fn rows(
         Err(response) => return *response,
     };
     let layers = kept.shape().layers;
-    let Some(layer) = layer.parse().ok().filter(|layer| *layer < layers) else {
+    let Some(layer) = layer.parse::<usize>().ok().filter(|layer| *layer < layers) else {
         return no_residuals(&id);
     };
     let Ok(place) = node.rows_sent.clone().try_acquire_owned() else {
