@@ -20,7 +20,7 @@ use mythic_engine::kernels::{InstructionSet, Kernels};
 use mythic_engine::kv::Pool;
 use mythic_engine::logits::Keep;
 use mythic_engine::pages::{PAGE, PageId, pages_for};
-use mythic_engine::{Choice, DeviceError, Engine, EngineConfig, Lab};
+use mythic_engine::{Choice, DeviceError, Engine, EngineConfig, Lab, LayerInput};
 use mythic_interface::market::probe::{Factors, WholeRound};
 use mythic_lab::random_model::{FORMATS, RandomModel, architectures};
 use mythic_model::gguf::{Gguf, TensorFormat};
@@ -279,6 +279,42 @@ async fn a_gpu_that_is_lost_in_the_middle_shows_in_no_answer() {
         assert_eq!(check.expect("a check"), checked);
         assert!(engine.stats().device.starts_with("CPU"), "it says so");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gpu_takes_no_part_in_audits_of_layers_and_says_so() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = written(
+        directory.path(),
+        "m",
+        &RandomModel::new(TensorFormat::Q4K, 2),
+    );
+    let config = EngineConfig {
+        threads: 1,
+        kv_bytes: 8 << 20,
+        residual_bytes: 64 << 20,
+        ..EngineConfig::default()
+    };
+    let emulated = |model: Model, _: &EngineConfig, sizes: Sizes| match Gpu::new(
+        model,
+        &[Emulated::sound()],
+        128,
+        sizes,
+    ) {
+        Ok(gpu) => Ok(Box::new(gpu) as Box<dyn Device>),
+        Err(failed) => Err(NoDevice::Gpu(failed.1)),
+    };
+    let engine = Engine::load_on(&path, config, emulated).expect("an engine");
+    let prompt = vec![1, 2, 3];
+    let (steps, _) = common::run(&engine, common::greedy(prompt.clone(), 3)).await;
+    let output: Vec<u32> = steps.iter().map(|step| step.token).collect();
+    assert!(!engine.has_layers());
+    assert!(engine.residuals(&prompt, &output).is_none());
+    let layer = engine.layer(0, LayerInput::Tokens(prompt)).await;
+    let refused = layer.expect_err("no layer").to_string();
+    assert!(refused.contains("audits of layers"), "{refused}");
+    let row = vec![0.0; engine.row_shape().width];
+    assert!(engine.outputs(row).await.is_err());
 }
 
 #[test]
