@@ -52,10 +52,13 @@ pub trait Device: Send {
 
     /// Keeps what layers give, from now on.
     fn keep_residuals(&mut self, rows: PageRows) -> Result<(), DeviceError>;
+
     /// What it keeps of that, if it does.
     fn residuals(&mut self) -> Option<&mut PageRows>;
+
     /// The model, to compute a layer alone, and what that works on.
     fn layers(&mut self) -> Result<(&Model, &mut Scratch), DeviceError>;
+
     /// As [`crate::kv::Pool::release`]; what is kept of these pages is forgotten.
     fn release(&mut self, pages: &mut [PageId]);
 
