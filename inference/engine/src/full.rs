@@ -15,7 +15,7 @@ use super::request::{ByOptions, EngineError};
 use super::scheduler::Id;
 
 /// What is kept of a row's logits, and all of them.
-pub(crate) type Row = Box<(Kept, Vec<f32>)>;
+pub(crate) type LateRow = Box<(Kept, Vec<f32>)>;
 
 /// Where the mask of the next position is.
 enum Guided {
@@ -33,7 +33,7 @@ pub(crate) struct Full {
     sampler: Sampler,
     guided: Guided,
     /// A row whose mask is late.
-    row: Option<Row>,
+    row: Option<LateRow>,
 }
 
 impl Full {
@@ -72,7 +72,7 @@ impl Full {
     }
 
     /// Takes a mask, and gives the row that waited for it.
-    pub(crate) fn take(&mut self, made: Made) -> Result<Option<Row>, EngineError> {
+    pub(crate) fn take(&mut self, made: Made) -> Result<Option<LateRow>, EngineError> {
         let (guide, mask) = made
             .found
             .map_err(|error| EngineError::Grammar(error.to_string()))?;
