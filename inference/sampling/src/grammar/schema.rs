@@ -1,9 +1,9 @@
 //! JSON schemas: depth, number of values, alternatives that multiply, repetitions, references that stay inside.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::budget::{Budget, Fault};
-use super::{manner, pattern};
+use super::pattern;
 
 /// How deep values may nest.
 const DEPTH: usize = 32;
@@ -19,6 +19,14 @@ const ITEMS: u64 = 1_024;
 const NAME_PATTERNS: usize = 16;
 /// Largest divisor, in ten-thousandths.
 const DIVISOR: f64 = 10_000_000.0;
+
+/// Most blanks between two parts of a JSON text: a line's end and the deepest indentation.
+pub const BLANKS: &str = r"[ \n\t]{1,64}";
+
+/// The one thing that a schema's root may say to the library.
+pub fn manner() -> Value {
+    json!({"whitespace_pattern": BLANKS})
+}
 
 /// Whether a schema keeps the limits.
 pub fn check(root: &Value, budget: &mut Budget) -> Result<(), Fault> {
