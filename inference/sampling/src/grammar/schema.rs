@@ -1,6 +1,6 @@
 //! JSON schemas: depth, number of values, alternatives that multiply, repetitions, references that stay inside.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::budget::{Budget, Fault};
 use super::pattern;
@@ -25,7 +25,7 @@ pub const BLANKS: &str = r"[ \n\t]{1,64}";
 
 /// The one thing that a schema's root may say to the library.
 pub fn manner() -> Value {
-    json!({"whitespace_pattern": BLANKS})
+    serde_json::json!({"whitespace_pattern": BLANKS})
 }
 
 /// Whether a schema keeps the limits.
@@ -67,11 +67,8 @@ impl<'a> Walk<'a, '_> {
         let Value::Object(map) = schema else {
             return Ok(());
         };
-        let is_root = std::ptr::eq(schema, self.root);
         for (key, value) in map {
-            if !(is_root && key == "x-guidance" && *value == manner()) {
-                self.keyword(key, value)?;
-            }
+            self.keyword(key, value)?;
         }
         let alternatives = self.alternatives(schema, 0)?;
         match alternatives > ALTERNATIVES {
@@ -83,8 +80,15 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
+    /// Whether this is what the root says.
+    fn is_of_root(&self, key: &str, value: &Value) -> bool {
+        let said = self.root.get(key);
+        said.is_some_and(|said| std::ptr::eq(said, value))
+    }
+
     fn keyword(&mut self, key: &str, value: &'a Value) -> Result<(), Fault> {
         match key {
+            "x-guidance" if self.is_of_root(key, value) && *value == manner() => Ok(()),
             "x-guidance" => Err(Fault::Schema(format!("{key} is not taken"))),
             "$ref" => self.target(value).map(|_| ()),
             "minLength" | "maxLength" => number(key, value, LENGTH),
