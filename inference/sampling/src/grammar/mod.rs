@@ -19,17 +19,9 @@ pub fn check(text: &str) -> Result<(), Fault> {
     lark::check(text, &mut Budget::default())
 }
 
-/// Most blanks between two parts of a JSON text: a line's end and the deepest indentation.
-const BLANKS: &str = r"[ \n\t]{1,64}";
-
-/// The one thing that a schema's root may say to the library.
-fn manner() -> Value {
-    json!({"whitespace_pattern": BLANKS})
-}
-
 /// A schema of JSON that is not blanks for ever: a model that is at a loss may write them until its answer ends.
 pub fn bounded(mut schema: Map<String, Value>) -> Value {
-    schema.insert("x-guidance".into(), manner());
+    schema.insert("x-guidance".into(), schema::manner());
     Value::Object(schema)
 }
 

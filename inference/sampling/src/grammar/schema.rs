@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::budget::{Budget, Fault};
-use super::{manner, pattern};
+use super::pattern;
 
 /// How deep values may nest.
 const DEPTH: usize = 32;
@@ -23,6 +23,14 @@ const NAME_PATTERNS: usize = 2;
 const COPIES: u64 = 400_000;
 /// Largest divisor, in ten-thousandths.
 const DIVISOR: f64 = 10_000_000.0;
+
+/// Most blanks between two parts of a JSON text: a line's end and the deepest indentation.
+pub const BLANKS: &str = r"[ \n\t]{1,64}";
+
+/// The one thing that a schema's root may say to the library.
+pub fn manner() -> Value {
+    serde_json::json!({"whitespace_pattern": BLANKS})
+}
 
 /// Whether a schema keeps the limits.
 pub fn check(root: &Value, budget: &mut Budget) -> Result<(), Fault> {
@@ -97,13 +105,10 @@ impl<'a> Walk<'a, '_> {
         if !self.walked.insert(std::ptr::from_ref(schema)) {
             return Ok(());
         }
-        let is_root = std::ptr::eq(schema, self.root);
         let named = |key: &str| map.get(key).is_some_and(Value::is_string);
-        self.renames |= (named("$id") || named("id")) && !is_root;
+        self.renames |= (named("$id") || named("id")) && !std::ptr::eq(schema, self.root);
         for (key, value) in map {
-            if !(is_root && key == "x-guidance" && *value == manner()) {
-                self.keyword(key, value)?;
-            }
+            self.keyword(key, value)?;
         }
         let ways = self.alternatives(schema, 0)?;
         if ways.all > ALTERNATIVES {
@@ -121,8 +126,15 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
+    /// Whether this is what the root says.
+    fn is_of_root(&self, key: &str, value: &Value) -> bool {
+        let said = self.root.get(key);
+        said.is_some_and(|said| std::ptr::eq(said, value))
+    }
+
     fn keyword(&mut self, key: &str, value: &'a Value) -> Result<(), Fault> {
         match key {
+            "x-guidance" if self.is_of_root(key, value) && *value == manner() => Ok(()),
             "x-guidance" => Err(Fault::Schema(format!("{key} is not taken"))),
             "$ref" => {
                 (self.merges, self.refers) = (true, true);

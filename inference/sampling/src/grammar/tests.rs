@@ -46,7 +46,7 @@ fn a_schemas_root_may_bound_its_blanks_and_nothing_else() {
     assert!(refused(&json_schema(&below)).contains("x-guidance"));
     for other in [
         json!({"whitespace_pattern": "[ ]+"}),
-        json!({"whitespace_pattern": BLANKS, "lenient": true}),
+        json!({"whitespace_pattern": schema::BLANKS, "lenient": true}),
         json!({}),
     ] {
         let schema = json!({"type": "object", "x-guidance": other});
