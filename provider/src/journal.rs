@@ -115,7 +115,14 @@ pub enum JournalError {
 #[derive(Debug)]
 pub struct Journal {
     dir: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // A process that is just being started has the file too until it becomes another program, and would keep the lock.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Journal {
@@ -151,7 +158,7 @@ impl Journal {
                 }
             }
         }
-        Ok((Self { dir, _lock: lock }, promises))
+        Ok((Self { dir, lock }, promises))
     }
 
     fn path(&self, lease: &Pubkey) -> PathBuf {
