@@ -9,10 +9,8 @@ use axum::{
 use crate::{error::ApiError, routes::pages};
 
 /// First segments of what lies under `/v1`.
-const UNDER_V1: [&str; 16] = [
+const UNDER_V1: [&str; 14] = [
     "chat",
-    "completions",
-    "responses",
     "models",
     "inference",
     "estimate",
@@ -29,10 +27,14 @@ const UNDER_V1: [&str; 16] = [
 ];
 
 /// OpenAI's routes that are not offered, by their beginning under `/v1`, with what to use instead.
-const NOT_OFFERED: [(&str, &str); 10] = [
+const NOT_OFFERED: [(&str, &str); 11] = [
     (
-        "responses/",
-        "responses are not kept; POST /v1/responses makes one, and GET /v1/jobs tells of its job",
+        "responses",
+        "the Responses API is not offered; POST /v1/chat/completions works",
+    ),
+    (
+        "completions",
+        "text completions are not offered; POST /v1/chat/completions or /v1/inference work",
     ),
     (
         "embeddings",
@@ -87,10 +89,7 @@ fn message(path: &str) -> String {
         .strip_prefix("/v1/")
         .unwrap_or(meant.trim_start_matches('/'));
     let first = under.split('/').next().unwrap_or("");
-    if let Some((_, why)) = NOT_OFFERED
-        .iter()
-        .find(|(name, _)| *name == first || (name.ends_with('/') && under.starts_with(name)))
-    {
+    if let Some((_, why)) = NOT_OFFERED.iter().find(|(name, _)| *name == first) {
         return (*why).to_owned();
     }
     if meant != path && UNDER_V1.contains(&first) {
@@ -170,8 +169,7 @@ mod tests {
                 "{path}"
             );
         }
-        assert!(message("/v1/responses/resp_1").contains("are not kept"));
-        assert!(message("/responses").contains("did you mean /v1/responses?"));
+        assert!(message("/v1/responses").contains("/v1/chat/completions"));
         assert!(message("/nope").contains("/openapi.json"));
     }
 }

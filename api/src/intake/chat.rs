@@ -1,29 +1,32 @@
 //! Chat completions, streamed or whole.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
     extract::State,
     http::HeaderMap,
-    response::{IntoResponse, Response},
+    response::{
+        IntoResponse, Response,
+        sse::{KeepAlive, Sse},
+    },
 };
 
 use mythic_http::Trace;
 
 use super::{
-    chunks::Chunks,
+    chunks::chunks,
     completion::ChatCompletion,
     entry::{Intake, whole, with_headers},
     openai::ChatRequest,
-    play::play,
     shapes,
 };
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::JsonBytes,
+    http::{JsonBytes, stopping},
     jobs::enter::Entered,
+    routes::stream::unbuffered,
 };
 
 /// OpenAI's chat completions, streamed or whole.
@@ -60,16 +63,35 @@ pub async fn completions(
         Entered::Open(_) => return Err(ApiError::internal("a chat made an open job")),
     };
     let run = reader.run().clone();
-    if stream {
-        let script = Chunks::new(run.head.choices, include_usage);
-        return play(&app, reader, script).await;
+    if !stream {
+        let answers = whole(&app, &mut reader).await?;
+        let body = run.frame().completion(&answers);
+        return Ok(with_headers(
+            &app,
+            Json(body).into_response(),
+            &run,
+            answers.first().map(|answer| answer.end.job.clone()),
+        ));
     }
-    let answers = whole(&app, &mut reader).await?;
-    let body = run.frame().completion(&answers);
+    // Nothing is sent before it is known that there will be an answer, or 10 s have passed: a refusal is still a status then.
+    let admission = Duration::from_secs(app.config.timing.admission_seconds);
+    tokio::select! {
+        _ = tokio::time::timeout(admission, reader.admitted()) => {}
+        () = app.edge.life.cut.cancelled() => return Err(stopping()),
+    }
+    if let Some(error) = reader.failed_early() {
+        return Err(error);
+    }
+    let job = run.job();
+    let events = Sse::new(chunks(reader, include_usage, app.edge.life.cut.clone())).keep_alive(
+        KeepAlive::new()
+            .interval(Duration::from_secs(10))
+            .text("ping"),
+    );
     Ok(with_headers(
         &app,
-        Json(body).into_response(),
+        unbuffered(events.into_response()),
         &run,
-        answers.first().map(|answer| answer.end.job.clone()),
+        job,
     ))
 }

@@ -13,8 +13,7 @@ pub use instances::{Watch, adopt, beat, bury, leave, own};
 pub use outlay::Funds;
 pub use prompts::{KeptPrompt, prompts};
 pub use requests::{
-    Begin, End, NewRequest, StoredRequest, answer_value, answers_of, begin, end_request, is_taken,
-    reopen,
+    Begin, End, NewRequest, StoredRequest, answer_value, answers_of, begin, end_request, reopen,
 };
 
 use std::time::{Instant, SystemTime};
@@ -44,7 +43,6 @@ const FILES: &[Migration] = migrations!("../sql/gateway":
     "0005_finish.sql",
     "0006_fresh.sql",
     "0007_payments.sql",
-    "0008_options.sql",
 );
 
 const OWNER: Owner = Owner {

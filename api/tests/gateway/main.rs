@@ -15,7 +15,6 @@ mod latency;
 mod manners;
 mod market;
 mod money;
-mod options;
 mod own;
 mod patience;
 mod repeats;

@@ -3,7 +3,6 @@
 pub mod ai;
 mod alarms;
 mod archive;
-pub mod bot;
 pub mod calibrate;
 pub mod check;
 pub mod credit;

@@ -61,9 +61,7 @@ pub async fn check(
         .iter()
         .map(|leaf| leaf.map(|(id, _)| id))
         .collect();
-    let checked = engine
-        .check(prompt_ids, &answer.ids, &claimed, None)
-        .await?;
+    let checked = engine.check(prompt_ids, &answer.ids, &claimed).await?;
     Ok(values(&checked))
 }
 

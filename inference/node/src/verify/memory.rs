@@ -83,7 +83,6 @@ mod tests {
             values: [1; 5],
             four: [(1, 1); 4],
             fifth: (2, 2),
-            choice: None,
         };
         Arc::new(vec![one; positions])
     }

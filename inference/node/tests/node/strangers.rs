@@ -473,7 +473,6 @@ async fn half_signed(
         prompt_ids: prompt.prompt_ids.clone(),
         salt: prompt.salt.clone(),
         stop: prompt.stop.clone(),
-        options: prompt.options.clone(),
         logprobs: false,
     }
 }
