@@ -1,5 +1,6 @@
 # make dev    start the whole network on this machine        (ARGS="--validators 4" passes flags on)
 # make test   every test that needs no GPU                  (ONE=name runs the tests with that name only)
+# make gpu    what a machine with an NVIDIA GPU shows: its bits, a paid job on it, figures
 # make check  what takes seconds: formatting, types, the rules between crates and files
 # make lint   formatting, clippy and unused dependencies, warnings refused
 # make soak   ten minutes of load and faults on a whole network
@@ -29,7 +30,7 @@ export MYTHIC_REQUIRE_KAFKA ?= 1
 export MYTHIC_REQUIRE_CONTAINERS ?= 1
 endif
 
-.PHONY: dev build test check lint soak pair sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-network agave-soak release packages test-packages plugin-1.18 sbf help
+.PHONY: dev build test gpu check lint soak pair sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-network agave-soak release packages test-packages plugin-1.18 sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -55,6 +56,10 @@ else
 	@rm -f $(MYTHIC_SKIPPED)
 	cargo test --workspace --locked --no-fail-fast; status=$$?; scripts/skipped.sh $(MYTHIC_SKIPPED); exit $$status
 endif
+
+gpu:
+	@scripts/setup.sh test
+	scripts/gpu.sh all
 
 check:
 	@scripts/setup.sh run
@@ -89,7 +94,7 @@ sim:
 
 bench: bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units
 
-# The engine against llama.cpp, which it installs from PyPI: ARGS="--model FILE --threads N".
+# The engine beside others, which it installs from PyPI and npm: ARGS="--model FILE --threads N --rounds N".
 bench-engine:
 	@scripts/setup.sh test
 	cargo bench --profile dev --locked --workspace --bench engine -- $(ARGS)

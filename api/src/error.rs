@@ -84,6 +84,25 @@ impl ApiError {
         self
     }
 
+    /// Names the parameter as another API calls it: `names` are pairs of a name there and here.
+    pub fn renamed(mut self, names: &[(&str, &str)]) -> Self {
+        let param = self.param.take();
+        self.param = param.map(|param| {
+            let found = names.iter().find(|(from, _)| {
+                let rest = param.strip_prefix(from);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            });
+            match found {
+                Some((from, to)) => {
+                    self.message = self.message.replace(from, to);
+                    format!("{to}{}", &param[from.len()..])
+                }
+                None => param,
+            }
+        });
+        self
+    }
+
     /// Names the job that exists.
     pub fn job(mut self, job: impl Into<String>) -> Self {
         self.job_id = Some(job.into());
@@ -214,6 +233,20 @@ mod tests {
         assert_eq!(
             body,
             json!({"error": {"message": "n must be 1 to 8", "type": "invalid_request_error", "param": "n", "code": "invalid_request"}})
+        );
+    }
+
+    #[test]
+    fn an_error_names_its_parameter_as_the_api_in_use_calls_it() {
+        let names = &[("messages", "input"), ("n", "count")];
+        let error =
+            ApiError::invalid("messages[0].role", "messages[0].role is wrong").renamed(names);
+        assert_eq!(error.param.as_deref(), Some("input[0].role"));
+        assert_eq!(error.message, "input[0].role is wrong");
+        let other = ApiError::invalid("name", "n").renamed(names);
+        assert_eq!(
+            (other.param.as_deref(), other.message.as_str()),
+            (Some("name"), "n")
         );
     }
 

@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     error::ErrorBody,
-    intake::{chat, completion::ChatCompletionChunk, estimate, inference},
+    intake::{chat, completion::ChatCompletionChunk, estimate, inference, legacy, responses},
     routes::{
         cases, credit, health, jobs, keys, leases, lists, market, metrics, nodes, prices, stream,
     },
@@ -26,7 +26,7 @@ use crate::{
 #[openapi(
     info(
         title = "Mythic gateway",
-        description = "AI inference that is paid, fingerprinted and settled on chain. Answers are sampled from the four likeliest tokens. Every error has the shape of ErrorBody; a 503 says in Retry-After when to come again."
+        description = "AI inference that is paid, fingerprinted and settled on chain. How tokens are chosen can be computed again by validators; what can't is refused. Every error has the shape of ErrorBody; a 503 says in Retry-After when to come again."
     ),
     components(schemas(ChatCompletionChunk)),
     modifiers(&Security)
@@ -98,6 +98,8 @@ fn add_shared(operation: &mut Operation) {
 pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenApi) {
     let (router, mut described) = OpenApiRouter::with_openapi(Described::openapi())
         .routes(routes!(chat::completions))
+        .routes(routes!(responses::create))
+        .routes(routes!(legacy::completions))
         .routes(routes!(inference::inference))
         .routes(routes!(estimate::estimate))
         .routes(routes!(lists::models))

@@ -21,8 +21,8 @@ mod units;
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use commands::{
-    ai, calibrate, check, credit, disputes, doctor, export, gateway as gateways, grant, jobs, key,
-    lease, model as models, network, node, provider, verify, wallet,
+    ai, bot, calibrate, check, credit, disputes, doctor, export, gateway as gateways, grant, jobs,
+    key, lease, model as models, network, node, provider, verify, wallet,
 };
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
@@ -101,6 +101,7 @@ enum Command {
     /// Run the indexer, rebuild its tables from the archive, heal its gaps, see its alarms
     Indexer(check::Indexer),
     Export(export::Export),
+    Bot(bot::Bot),
     /// Run the settler: claims, expiries, verdicts, payments, sweeps, closes
     Settler(Run),
     /// Run the development chain
@@ -148,6 +149,7 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
         Command::Provider(command) => provider::run(command, connection).await,
         Command::Gateway(command) => gateways::run(command).await,
         Command::Indexer(command) => check::indexer(command, connection).await,
+        Command::Bot(command) => bot::run(command).await,
         Command::Export(command) => export::run(command, connection).await,
         Command::Settler(run) => {
             Ok(mythic_settler::run(config::load(run.config.as_deref())?, shutdown()).await?)
@@ -188,7 +190,7 @@ fn is_process(command: &Command) -> bool {
         Command::Indexer(indexer) => indexer.is_process(),
         Command::Gateway(gateway) => gateway.is_process(),
         Command::Provider(provider) => provider.is_process(),
-        Command::Settler(_) | Command::Chain(_) => true,
+        Command::Settler(_) | Command::Chain(_) | Command::Bot(_) => true,
         _ => false,
     }
 }

@@ -9,6 +9,7 @@ use mythic_interface::{
 };
 use mythic_model::catalogue::{self as model, Progress, file_sha256};
 use mythic_model::gguf::Gguf;
+use mythic_model::pull::{Fetched, ModelSource, PullError, Puller};
 use mythic_model::servable;
 use std::path::{Path, PathBuf};
 
@@ -98,6 +99,24 @@ pub async fn fetch_with_progress() -> Result<PathBuf> {
     .await?;
     step.done();
     Ok(path)
+}
+
+/// Any model's file: from the cache, or fetched with a progress bar.
+pub async fn pull_with_progress(
+    source: &ModelSource,
+    sha256: Option<&str>,
+) -> Result<Fetched, PullError> {
+    let puller = Puller::from_env()?;
+    let step = Step::new("Fetching the model");
+    let fetched = puller
+        .pull(source, sha256, |progress| match progress {
+            Progress::Trying { source } => step.note(&source),
+            Progress::Downloaded { bytes, total } => step.advance(bytes, total),
+            Progress::Failed { .. } | Progress::Cached { .. } | Progress::Verified { .. } => {}
+        })
+        .await?;
+    step.done();
+    Ok(fetched)
 }
 
 #[cfg(test)]

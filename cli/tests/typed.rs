@@ -209,6 +209,10 @@ fn a_value_is_refused_with_one_code_whoever_refuses_it() {
     for args in [
         &["ai", "Hi", "--temperature", "3"][..],
         &["ai", "Hi", "--max-tokens", "0"],
+        &["ai", "Hi", "--top-p", "1.5"],
+        &["ai", "Hi", "--logit-bias", "7"],
+        &["ai", "Hi", "--thinking", "hard"],
+        &["ai", "Hi", "--json-schema", "/nowhere/schema.json"],
         &["jobs", "list", "--limit", "abc"],
         &["vault", "deposit", "ten"],
         &["estimate", "Hi", "--model", "m"],
@@ -231,6 +235,42 @@ fn help_says_of_the_seed_what_is_true() {
         "{seed}"
     );
     assert!(!help.contains("= same answer"), "{help}");
+}
+
+#[test]
+fn calls_of_functions_are_printed_as_json_behind_the_text() {
+    let server = Server::start(|path| {
+        let chunk = |delta: Value| format!("data: {}\n\n", json!({"choices": [{"delta": delta}]}));
+        let call = |index: u32, function: Value| {
+            chunk(json!({"tool_calls": [{"index": index, "function": function}]}))
+        };
+        let body = [
+            chunk(json!({"content": "Wait."})),
+            call(0, json!({"name": "weather", "arguments": ""})),
+            call(0, json!({"arguments": "{\"city\": "})),
+            call(0, json!({"arguments": "\"Bern\"}"})),
+            call(1, json!({"name": "time", "arguments": "{\"at"})),
+            "data: [DONE]\n\n".to_owned(),
+        ];
+        match path {
+            "/v1/chat/completions" => (200, "text/event-stream", body.concat()),
+            _ => refusal(404, "unknown_route"),
+        }
+    });
+    let (code, out, err) =
+        ran(mythic(&["ai", "Hi", "--model", "m"]).args(["--gateway", &server.url()]));
+    assert_eq!(code, 0, "{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[0], "Wait.");
+    let call = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    assert_eq!(
+        call(lines[1]),
+        json!({"name": "weather", "arguments": {"city": "Bern"}})
+    );
+    assert_eq!(
+        call(lines[2]),
+        json!({"name": "time", "arguments": "{\"at"})
+    );
 }
 
 #[test]

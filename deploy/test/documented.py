@@ -14,7 +14,7 @@ wrong = [f"{name} has no row" for name in live.keys() - rows.keys()]
 wrong += [f"{name} is a {live[name]}, its row says {kind}" for name, kind in rows.items() if live.get(name, kind) != kind]
 later = {"mythic_gateway_credit_payments_total", "mythic_provider_requests_declined_total", "mythic_settler_cranks_total", "mythic_node_requests_refused_total"}
 later |= {"mythic_indexer_relay_trouble", "mythic_indexer_rpc_errors_total", "mythic_indexer_heals_total", "mythic_node_kafka_trouble"}
-elsewhere = ("mythic_devnet_", "mythic_plugin_forward_")
+elsewhere = ("mythic_devnet_", "mythic_plugin_forward_", "mythic_bot_")
 wrong += [f"{name} has a row and was not measured" for name in rows.keys() - live.keys() - later if not name.startswith(elsewhere)]
 if wrong or len(live) < 50:
     sys.exit("\n".join(sorted(wrong)) or f"{len(live)} metrics")

@@ -57,6 +57,7 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0610_relay.sql",
     "0620_market.sql",
     "0630_market_views.sql",
+    "0640_options.sql",
 );
 
 const OWNER: Owner = Owner {

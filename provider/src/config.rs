@@ -6,6 +6,7 @@ use std::{
 };
 
 use mythic_client::Bids;
+use mythic_engine::Choice;
 use mythic_interface::market::state::{CLASS_NAME_LEN, PROVIDER_ENDPOINT_LEN, REGION_LEN};
 use mythic_support::check;
 use mythic_trace::TraceConfig;
@@ -47,6 +48,8 @@ pub struct ProviderConfig {
     pub stake_lamports: u64,
     /// Most answers at once that a unit makes; a lease may ask for less.
     pub max_concurrent: usize,
+    /// What computes answers and proofs: `cpu`, `cuda` (the first GPU), `cuda:0,1` (these GPUs; proofs on the first) or `auto`.
+    pub device: Choice,
     /// Threads of each unit's engine; 0 = all cores, dealt over the units.
     pub threads: usize,
     /// Memory of each unit for keys and values, in bytes.
@@ -90,6 +93,7 @@ impl Default for ProviderConfig {
             region: String::new(),
             stake_lamports: 2_000_000_000,
             max_concurrent: 4,
+            device: Choice::default(),
             threads: 0,
             kv_bytes: 1 << 30,
             max_leases_per_tenant: 16,

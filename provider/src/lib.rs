@@ -130,11 +130,11 @@ async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
     let grid = setup::market(&chain).await?.grid;
     let (class, state) = setup::class(&chain, &config.class).await?;
     let provider = setup::registered(&chain, &config, &operator.pubkey()).await?;
-    let (paths, units) = (config.models.clone(), config.units);
+    let (paths, units, device) = (config.models.clone(), config.units, config.device.clone());
     let looked = tokio::task::spawn_blocking(move || -> Result<_> {
         let models = paths.iter().map(|path| LocalModel::read(path));
         let models = models.collect::<Result<Vec<_>>>()?;
-        Ok((models, measure::measure(&state, &grid)?))
+        Ok((models, measure::measure(&state, &grid, &device)?))
     });
     let (models, measured) = looked.await??;
     let seconds = measured.proof.as_secs_f64();

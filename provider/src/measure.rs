@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use mythic_engine::{Choice, DeviceError};
 use mythic_interface::market::{
     params::Grid,
-    probe::WholeProof,
     state::{Class, Probe},
 };
+use solana_pubkey::Pubkey;
+
+use crate::proof::{Shape, computer::Computer};
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,20 +37,30 @@ impl Measured {
 
 /// Why a class is not measured here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "class {0} is of GPUs, whose proofs this version does not compute: it computes on CPUs alone"
-)]
-pub struct NotMeasured(pub String);
+pub enum NotMeasured {
+    #[error(
+        "class {0} is of GPUs, and proofs are computed on this processor: name a GPU, device = \"cuda\", or a class of CPUs"
+    )]
+    OfGpus(String),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
 
-/// Computes a proof of one unit of a class. Takes as long as that takes.
-pub fn measure(class: &Class, grid: &Grid) -> Result<Measured, NotMeasured> {
-    if class.vram_mib.get() > 0 {
-        return Err(NotMeasured(class.name.as_str().into()));
+/// Computes a proof of one unit of a class on a device. Takes as long as that takes.
+pub fn measure(class: &Class, grid: &Grid, device: &Choice) -> Result<Measured, NotMeasured> {
+    let computer = Computer::open(device)?;
+    if class.vram_mib.get() > 0 && !computer.is_gpu() {
+        return Err(NotMeasured::OfGpus(class.name.as_str().into()));
     }
     let probe = &class.probe;
     let started = Instant::now();
-    let size = (1, probe.rounds.get(), probe.n.get());
-    std::hint::black_box(WholeProof::new(&[1; 32], 1, &[2; 32], size).root());
+    let shape = Shape {
+        lease: Pubkey::new_from_array([1; 32]),
+        epoch: 1,
+        hash: [2; 32],
+        size: (1, probe.rounds.get(), probe.n.get()),
+    };
+    std::hint::black_box(computer.compute(&shape).root());
     Ok(Measured {
         proof: started.elapsed(),
         allowed: allowed(probe, grid),
@@ -79,7 +92,7 @@ mod tests {
         class.probe.n = U32::new(32);
         class.probe.rounds = U32::new(2);
         class.probe.proof_slots = U32::new(50);
-        let measured = measure(&class, &grid).unwrap();
+        let measured = measure(&class, &grid, &Choice::Cpu).unwrap();
         assert_eq!(measured.allowed, Duration::from_secs(20));
         assert!(measured.is_in_time(1) && measured.share(1) < 0.5);
         let slow = Measured {
@@ -90,7 +103,7 @@ mod tests {
         assert!((slow.share(2) - 0.2).abs() < 1e-9);
         class.vram_mib = U32::new(80_000);
         assert!(
-            measure(&class, &grid)
+            measure(&class, &grid, &Choice::Cpu)
                 .unwrap_err()
                 .to_string()
                 .contains("small")

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use mythic_engine::Choice;
 use mythic_interface::market::probe::WholeProof;
 
-use crate::proof::Shape;
+use crate::proof::{Shape, computer::Computer};
 
 /// Makes the proof of a shape; `None` makes none.
 pub type Prover = dyn Fn(&Shape) -> Option<WholeProof> + Send + Sync;
@@ -33,6 +34,15 @@ impl Default for Seams {
 }
 
 impl Seams {
+    /// An honest provider's, whose proofs are computed by what its configuration says.
+    pub fn on(device: &Choice) -> Result<Self> {
+        let computer = Computer::open(device)?;
+        Ok(Self {
+            prover: Arc::new(move |shape| Some(computer.compute(shape))),
+            ..Self::default()
+        })
+    }
+
     /// The proof of a shape, made on a thread of its own; `None` where none is made.
     pub async fn made(&self, shape: Shape) -> Result<Option<WholeProof>> {
         let prover = self.prover.clone();

@@ -16,18 +16,17 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use mythic_engine::{Engine, EngineConfig, GenerateRequest, Sampler};
-use mythic_interface::{
-    hash::Hash,
-    market::{probe::WholeProof, state::Probe},
-};
+use mythic_interface::{hash::Hash, market::state::Probe};
 use mythic_model::prompt::Message;
 use mythic_support::files;
 use serde::{Deserialize, Serialize};
+use solana_pubkey::Pubkey;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::ProviderConfig,
     intake::fit::Decline,
+    proof::{Shape, computer::Computer},
     spec::{FLOOR_ANSWER, FLOOR_PROMPT},
 };
 
@@ -126,6 +125,7 @@ pub fn measure(model: &Path, config: &ProviderConfig, probe: &Probe) -> Result<S
     let threads = config.threads_of(1);
     let load = |_| {
         let config = EngineConfig {
+            device: config.device.clone(),
             threads,
             kv_bytes: config.kv_bytes,
             ..EngineConfig::default()
@@ -133,11 +133,17 @@ pub fn measure(model: &Path, config: &ProviderConfig, probe: &Probe) -> Result<S
         Engine::load(model, config).with_context(|| format!("loading {}", model.display()))
     };
     let engines = (0..config.units).map(load).collect::<Result<Vec<_>>>()?;
-    let size = (1, probe.rounds.get(), probe.n.get());
+    let computer = &Computer::open(&config.device)?;
+    let shape = Shape {
+        lease: Pubkey::new_from_array([1; 32]),
+        epoch: 1,
+        hash: [2; 32],
+        size: (1, probe.rounds.get(), probe.n.get()),
+    };
     let over = &AtomicBool::new(false);
     let prove = || {
         while !over.load(Ordering::Relaxed) {
-            std::hint::black_box(WholeProof::new(&[1; 32], 1, &[2; 32], size).root());
+            std::hint::black_box(computer.compute(&shape).root());
         }
     };
     let (sender, measured) = mpsc::channel();

@@ -129,7 +129,8 @@ DECLARE
                 (7, 'job', 'open_request', 'j.open_request'),
                 (8, 'job', 'no_show_lamports', 'j.no_show_lamports'),
                 (9, 'validator', 'withdrawn_stake_lamports', 'v.staked_lamports AS paid_in_lamports, v.withdrawn_stake_lamports, v.returned_lamports, v.withdrawn_lamports'),
-                (10, 'job', 'stake_at_result_lamports', 'j.stake_at_result_lamports')
+                (10, 'job', 'stake_at_result_lamports', 'j.stake_at_result_lamports'),
+                (11, 'job', 'options_hash', 'encode(CASE j.sampling_profile WHEN 2 THEN j.options_hash END, ''hex'') AS options_hash')
             ) x(place, of, name, shown)
             WHERE x.of = t.name AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(t.name) AND a.attname = x.name)
         ), '')) FROM (VALUES ('job'), ('model'), ('validator')) t(name));
@@ -168,7 +169,7 @@ SELECT i.base58 AS id, j.pubkey AS id_key,
        j.ceiling_lamports, j.fee_lamports, j.validator_lamports, j.foundation_lamports, j.burned_lamports,
        j.refunded_lamports, j.slashed_lamports,
        encode(j.prompt_hash, 'hex') AS prompt_hash, encode(j.seed, 'hex') AS seed, j.temperature_milli, j.sampling_profile,
-       encode(j.stop_hash, 'hex') AS stop_hash, j.prompt_source, encode(j.terms_hash, 'hex') AS terms_hash,
+       encode(CASE j.sampling_profile WHEN 1 THEN j.options_hash END, 'hex') AS stop_hash, j.prompt_source, encode(j.terms_hash, 'hex') AS terms_hash,
        encode(j.output_root, 'hex') AS output_root, encode(j.fingerprint, 'hex') AS fingerprint,
        j.requested_slot, j.accepted_slot, j.cancel_slot, j.submitted_slot, j.disputed_slot, j.ended_slot,
        j.deadline_slot, j.window_slots, j.window_end_slot, j.open_disputes,

@@ -20,7 +20,8 @@ FOR c IN
         ('validators', 'withdrawn_lamports', 'Lamports of earnings and returned bonds paid out since registration'),
         ('jobs', 'open_request', 'Requested without a validator: whoever took it chose it'),
         ('jobs', 'no_show_lamports', 'Lamports of stake that its validator lost for staying silent, burned; null until the end'),
-        ('jobs', 'stake_at_result_lamports', 'Lamports of its validator''s whole stake in the slot of the result: what bonds against it are computed on; null until submitted'))
+        ('jobs', 'stake_at_result_lamports', 'Lamports of its validator''s whole stake in the slot of the result: what bonds against it are computed on; null until submitted'),
+        ('jobs', 'options_hash', 'Hex hash of the options, stop strings among them; null if there are none, and in sampling profile 1'))
     SELECT v.relnamespace::regnamespace AS schema, v.relname AS view, said.name, said.comment
       FROM said JOIN pg_class v ON v.relkind = 'v' AND v.relnamespace::regnamespace::text IN ('analytics', 'listing')
                                 AND v.relname ~ ('^' || said.list || '(_(processed|confirmed|finalized)(_(un)?rooted)?)?$')

@@ -39,13 +39,13 @@ fn kept(
     Ok(std::fs::write(ready, "")?)
 }
 
-/// The official Python client in a virtual environment of this build; the interpreter's path.
+/// The official Python client, and numpy, in a virtual environment of this build; the interpreter's path.
 pub fn python() -> Result<PathBuf> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let made = PYTHON.get_or_init(|| {
         let venv = target().join("e2e/venv");
         let python = venv.join("bin/python");
-        let works = || run(Command::new(&python).args(["-c", "import openai"])).is_ok();
+        let works = || run(Command::new(&python).args(["-c", "import numpy, openai"])).is_ok();
         let make = || -> Result<()> {
             let _ = std::fs::remove_dir_all(&venv);
             run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
@@ -61,26 +61,38 @@ pub fn python() -> Result<PathBuf> {
     made.clone().map_err(anyhow::Error::msg)
 }
 
-/// Streams a chat with the official Python client.
-pub async fn chat_python(network: &Network, prompt: &str, max_tokens: u32) -> Result<Value> {
-    let (python, base, key, model) = (
-        python()?,
+/// What a script is told of a network: where it is, who pays, which model.
+async fn told(network: &Network) -> Result<Vec<String>> {
+    Ok(vec![
         network.url("/v1"),
         network.text("api_key"),
         network.model().await?,
-    );
-    let (prompt, max_tokens) = (prompt.to_owned(), max_tokens.to_string());
-    let out = tokio::task::spawn_blocking(move || {
-        run(Command::new(python).arg(sources().join("chat.py")).args([
-            &base,
-            &key,
-            &model,
-            &prompt,
-            &max_tokens,
-        ]))
-    })
-    .await??;
+    ])
+}
+
+/// What a command says, as JSON.
+async fn said(mut command: Command) -> Result<Value> {
+    let out = tokio::task::spawn_blocking(move || run(&mut command)).await??;
     Ok(serde_json::from_slice(&out)?)
+}
+
+/// Streams a chat with the official Python client.
+pub async fn chat_python(network: &Network, prompt: &str, max_tokens: u32) -> Result<Value> {
+    let mut command = Command::new(python()?);
+    command
+        .arg(sources().join("chat.py"))
+        .args(told(network).await?)
+        .args([prompt, &max_tokens.to_string()]);
+    said(command).await
+}
+
+/// Functions, JSON, texts and responses with the official Python client.
+pub async fn shapes_python(network: &Network) -> Result<Value> {
+    let mut command = Command::new(python()?);
+    command
+        .arg(sources().join("shapes.py"))
+        .args(told(network).await?);
+    said(command).await
 }
 
 /// A directory `name` of this build with the npm packages that `from`/package.json pins, and `files` of `from`.
@@ -128,21 +140,23 @@ fn install() -> Result<PathBuf> {
 
 /// Streams a chat with the official Node.js client.
 pub async fn chat_node(network: &Network, prompt: &str, max_tokens: u32) -> Result<Value> {
-    let dir = npm("node", &sources(), &["chat.mjs"])?;
-    let (base, key, model) = (
-        network.url("/v1"),
-        network.text("api_key"),
-        network.model().await?,
-    );
-    let (prompt, max_tokens) = (prompt.to_owned(), max_tokens.to_string());
-    let out = tokio::task::spawn_blocking(move || {
-        run(Command::new("node")
-            .arg("chat.mjs")
-            .args([&base, &key, &model, &prompt, &max_tokens])
-            .current_dir(&dir))
-    })
-    .await??;
-    Ok(serde_json::from_slice(&out)?)
+    let mut command = Command::new("node");
+    command
+        .arg("chat.mjs")
+        .args(told(network).await?)
+        .args([prompt, &max_tokens.to_string()])
+        .current_dir(npm("node", &sources(), &["chat.mjs"])?);
+    said(command).await
+}
+
+/// Functions, JSON and responses with the official Node.js client.
+pub async fn shapes_node(network: &Network) -> Result<Value> {
+    let mut command = Command::new("node");
+    command
+        .arg("shapes.mjs")
+        .args(told(network).await?)
+        .current_dir(npm("node", &sources(), &["shapes.mjs"])?);
+    said(command).await
 }
 
 #[cfg(test)]

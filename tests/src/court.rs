@@ -53,6 +53,8 @@ pub struct Wanted<'a> {
     pub tokens: u32,
     /// As on the command line.
     pub temperature: &'a str,
+    /// More of what `mythic dev ask` takes.
+    pub options: &'a [&'a str],
 }
 
 /// An answer that was bought.
@@ -287,6 +289,7 @@ impl Court {
             "--max-tokens",
             &tokens,
         ];
+        args.extend(wanted.options);
         args.extend(["--temperature", wanted.temperature, "--json", wanted.prompt]);
         let answer: Value = serde_json::from_str(&self.mythic(&args).await?)?;
         let ids = answer["output_ids"].as_array().context("no output")?;

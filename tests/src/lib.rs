@@ -13,6 +13,7 @@ pub mod relay;
 pub mod rogue;
 pub mod strangers;
 pub mod tarpit;
+pub mod telegram;
 
 pub use clients::{chat_node, chat_python, python};
 

@@ -185,7 +185,7 @@ impl Rogue {
             user_seed: rand::random(),
             temperature_milli: U16::new(0),
             sampling_profile: SamplingProfile::SeededTop4 as u8,
-            stop_hash: [0; 32],
+            options_hash: [0; 32],
             prompt_source: Text::new(source).context("a long origin")?,
             deadline_slots: U32::new(SLOTS),
             rules_hash: self.rules_hash,
@@ -220,6 +220,7 @@ impl Rogue {
             prompt_ids: PROMPT.to_vec(),
             salt: hex::encode(SALT),
             stop: Vec::new(),
+            options: None,
             logprobs: false,
         })
     }

@@ -22,6 +22,8 @@ struct Trial {
     prompt: &'static str,
     tokens: u32,
     temperature: &'static str,
+    /// What the answer is to be drawn by.
+    options: &'static [&'static str],
     ground: Ground,
 }
 
@@ -33,12 +35,13 @@ const fn trial(how: &'static str, ground: Ground) -> Trial {
         prompt: STORY,
         tokens: 24,
         temperature: "1",
+        options: &[],
         ground,
     }
 }
 
 /// In rounds; those of a round cheat at the same time.
-const ROUNDS: [&[Trial]; 4] = [
+const ROUNDS: [&[Trial]; 5] = [
     &[
         trial("other-quant", Ground::Jury),
         trial("other-model", Ground::Jury),
@@ -67,6 +70,20 @@ const ROUNDS: [&[Trial]; 4] = [
         trial("random", Ground::Jury),
         trial("withhold", Ground::Unanswered),
     ],
+    &[
+        Trial {
+            options: &["--top-p", "0.1"],
+            ..trial("ignore-top-p", Ground::Jury)
+        },
+        Trial {
+            options: &["--logit-bias", "300=100"],
+            ..trial("ignore-bias", Ground::Jury)
+        },
+        Trial {
+            options: &["--json-object"],
+            ..trial("ignore-grammar", Ground::Jury)
+        },
+    ],
 ];
 /// Enough for the cheaters of two rounds, a claimant and a jury.
 const VALIDATORS: u8 = 7;
@@ -90,6 +107,7 @@ impl Trial {
             prompt: self.prompt,
             tokens: self.tokens,
             temperature: self.temperature,
+            options: self.options,
         }
     }
 }

@@ -29,6 +29,11 @@ async fn answers_have_the_types_that_a_generated_client_expects() -> Result<()> 
         ("/v1/inference", &prompt),
         ("/v1/inference?wait=false", &prompt),
         ("/v1/chat/completions", &chat),
+        ("/v1/completions", &prompt),
+        (
+            "/v1/responses",
+            &json!({"model": model, "max_output_tokens": 4, "input": "why?"}),
+        ),
         ("/v1/chat/completions", &json!({"model": model})),
     ] {
         let (status, _, body) = network
@@ -67,7 +72,10 @@ async fn answers_have_the_types_that_a_generated_client_expects() -> Result<()> 
         ("/health", 200),
         ("/v1/inference", 200),
         ("/v1/inference", 202),
+        ("/v1/chat/completions", 200),
         ("/v1/chat/completions", 400),
+        ("/v1/completions", 200),
+        ("/v1/responses", 200),
     ] {
         ensure!(of(route, status), "no {status} of {route} was seen");
     }

@@ -89,7 +89,7 @@ async fn request(
         user_seed: [tag; 32],
         temperature_milli: U16::new(0),
         sampling_profile: SamplingProfile::SeededTop4 as u8,
-        stop_hash: [0; 32],
+        options_hash: [0; 32],
         prompt_source: Text::new("").context("empty text")?,
         deadline_slots: U32::new(deadline),
         rules_hash: Params::dev().rules.hash(),

@@ -1,9 +1,7 @@
 //! A client's own transaction: taken apart, and held against what the request asks.
 
 use mythic_client::{pda, request::HalfSigned};
-use mythic_interface::{
-    error::MythicError, hash::stop_hash, ix::RequestInference, state::Vault, window,
-};
+use mythic_interface::{error::MythicError, ix::RequestInference, state::Vault, window};
 use solana_pubkey::Pubkey;
 use solana_transaction::versioned::VersionedTransaction;
 
@@ -100,8 +98,13 @@ pub fn matches_plan(
     if args.temperature_milli.get() != plan.temperature_milli {
         return wrong("temperature_milli", plan.temperature_milli.to_string());
     }
-    if args.stop_hash != stop_hash(&plan.stop) {
-        return wrong("stop_hash", hex::encode(stop_hash(&plan.stop)));
+    let profile = plan.profile() as u8;
+    if args.sampling_profile != profile {
+        return wrong("sampling_profile", profile.to_string());
+    }
+    let options_hash = plan.options_hash()?;
+    if args.options_hash != options_hash {
+        return wrong("options_hash", hex::encode(options_hash));
     }
     if (args.price_in.get(), args.price_out.get()) != (plan.price_in, plan.price_out) {
         return wrong(

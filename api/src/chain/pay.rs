@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use mythic_client::{ClientError, Commitment, account::decode, ix, pda, request};
 use mythic_interface::{
     error::MythicError,
-    hash::{sha256, stop_hash},
+    hash::sha256,
     ix::RequestInference,
     le::{Text, U16, U32},
     state::{GrantStatus, Job, SpendGrant, Vault},
@@ -79,8 +79,8 @@ pub fn arguments(
         price_out: U32::new(plan.price_out),
         user_seed,
         temperature_milli: U16::new(plan.temperature_milli),
-        sampling_profile: mythic_interface::state::SamplingProfile::SeededTop4 as u8,
-        stop_hash: stop_hash(&plan.stop),
+        sampling_profile: plan.profile() as u8,
+        options_hash: plan.options_hash()?,
         prompt_source: Text::new(chain.prompt_source.as_str())
             .ok_or_else(|| ApiError::internal("public_url does not fit a job's prompt source"))?,
         deadline_slots: U32::new(plan.deadline_slots),

@@ -348,6 +348,15 @@ impl Validators {
     }
 }
 
+/// Output tokens a second that nodes say they made together in recent work; none where none says any. Anybody
+/// who registers may say anything.
+pub fn capacity<'a>(announced: impl Iterator<Item = &'a Announcement>) -> Option<f64> {
+    announced
+        .filter_map(|announcement| announcement.all_tokens_per_second)
+        .filter(|speed| speed.is_finite() && *speed >= 0.0)
+        .reduce(|sum, speed| sum + speed)
+}
+
 fn endpoint(validator: &Validator, announced: Option<&Announcement>) -> String {
     announced
         .map_or(validator.endpoint.as_str(), |announcement| {
@@ -465,6 +474,7 @@ mod tests {
             queued_tokens: 70,
             max_concurrent: 4,
             tokens_per_second: Some(f64::MAX),
+            all_tokens_per_second: None,
             draining: false,
         }
     }
@@ -506,6 +516,17 @@ mod tests {
             ..announcement()
         };
         assert!(!see(&validator(), Some(&draining), (10, 10)).eligible);
+    }
+
+    #[test]
+    fn the_network_makes_what_its_nodes_make_however_many_jobs_they_run_at_once() {
+        let nodes = [Some(40.0), Some(2.5), Some(-1.0), None].map(|speed| Announcement {
+            all_tokens_per_second: speed,
+            ..announcement()
+        });
+        assert!(nodes.iter().all(|node| node.max_concurrent > 1));
+        assert_eq!(capacity(nodes.iter()), Some(42.5));
+        assert_eq!(capacity([announcement()].iter()), None);
     }
 
     #[test]

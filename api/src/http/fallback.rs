@@ -9,8 +9,10 @@ use axum::{
 use crate::{error::ApiError, routes::pages};
 
 /// First segments of what lies under `/v1`.
-const UNDER_V1: [&str; 14] = [
+const UNDER_V1: [&str; 16] = [
     "chat",
+    "completions",
+    "responses",
     "models",
     "inference",
     "estimate",
@@ -27,14 +29,10 @@ const UNDER_V1: [&str; 14] = [
 ];
 
 /// OpenAI's routes that are not offered, by their beginning under `/v1`, with what to use instead.
-const NOT_OFFERED: [(&str, &str); 11] = [
+const NOT_OFFERED: [(&str, &str); 10] = [
     (
-        "responses",
-        "the Responses API is not offered; POST /v1/chat/completions works",
-    ),
-    (
-        "completions",
-        "text completions are not offered; POST /v1/chat/completions or /v1/inference work",
+        "responses/",
+        "responses are not kept; POST /v1/responses makes one, and GET /v1/jobs tells of its job",
     ),
     (
         "embeddings",
@@ -89,7 +87,10 @@ fn message(path: &str) -> String {
         .strip_prefix("/v1/")
         .unwrap_or(meant.trim_start_matches('/'));
     let first = under.split('/').next().unwrap_or("");
-    if let Some((_, why)) = NOT_OFFERED.iter().find(|(name, _)| *name == first) {
+    if let Some((_, why)) = NOT_OFFERED
+        .iter()
+        .find(|(name, _)| *name == first || (name.ends_with('/') && under.starts_with(name)))
+    {
         return (*why).to_owned();
     }
     if meant != path && UNDER_V1.contains(&first) {
@@ -169,7 +170,8 @@ mod tests {
                 "{path}"
             );
         }
-        assert!(message("/v1/responses").contains("/v1/chat/completions"));
+        assert!(message("/v1/responses/resp_1").contains("are not kept"));
+        assert!(message("/responses").contains("did you mean /v1/responses?"));
         assert!(message("/nope").contains("/openapi.json"));
     }
 }

@@ -1,32 +1,29 @@
 //! Chat completions, streamed or whole.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json,
     extract::State,
     http::HeaderMap,
-    response::{
-        IntoResponse, Response,
-        sse::{KeepAlive, Sse},
-    },
+    response::{IntoResponse, Response},
 };
 
 use mythic_http::Trace;
 
 use super::{
-    chunks::chunks,
+    chunks::Chunks,
     completion::ChatCompletion,
     entry::{Intake, whole, with_headers},
     openai::ChatRequest,
+    play::play,
     shapes,
 };
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::{JsonBytes, stopping},
+    http::JsonBytes,
     jobs::enter::Entered,
-    routes::stream::unbuffered,
 };
 
 /// OpenAI's chat completions, streamed or whole.
@@ -63,35 +60,16 @@ pub async fn completions(
         Entered::Open(_) => return Err(ApiError::internal("a chat made an open job")),
     };
     let run = reader.run().clone();
-    if !stream {
-        let answers = whole(&app, &mut reader).await?;
-        let body = run.frame().completion(&answers);
-        return Ok(with_headers(
-            &app,
-            Json(body).into_response(),
-            &run,
-            answers.first().map(|answer| answer.end.job.clone()),
-        ));
+    if stream {
+        let script = Chunks::new(run.head.choices, include_usage);
+        return play(&app, reader, script).await;
     }
-    // Nothing is sent before it is known that there will be an answer, or 10 s have passed: a refusal is still a status then.
-    let admission = Duration::from_secs(app.config.timing.admission_seconds);
-    tokio::select! {
-        _ = tokio::time::timeout(admission, reader.admitted()) => {}
-        () = app.edge.life.cut.cancelled() => return Err(stopping()),
-    }
-    if let Some(error) = reader.failed_early() {
-        return Err(error);
-    }
-    let job = run.job();
-    let events = Sse::new(chunks(reader, include_usage, app.edge.life.cut.clone())).keep_alive(
-        KeepAlive::new()
-            .interval(Duration::from_secs(10))
-            .text("ping"),
-    );
+    let answers = whole(&app, &mut reader).await?;
+    let body = run.frame().completion(&answers);
     Ok(with_headers(
         &app,
-        unbuffered(events.into_response()),
+        Json(body).into_response(),
         &run,
-        job,
+        answers.first().map(|answer| answer.end.job.clone()),
     ))
 }

@@ -1,135 +1,87 @@
-//! A run as the chunks of a stream.
-
-use std::{collections::VecDeque, convert::Infallible};
-
-use futures::Stream;
-use tokio_util::sync::CancellationToken;
+//! A run as the chunks of a chat's stream.
 
 use super::{
     completion::ChatCompletionChunk,
+    play::{Line, Script},
     render::{Frame, Told},
 };
-use crate::{
-    error::ApiError,
-    http::stopping,
-    jobs::{
-        answer::ChoiceEnd,
-        run::{Reader, Step},
-    },
+use crate::jobs::{
+    answer::ChoiceEnd,
+    run::{Run, Step},
 };
 
-/// A run as the chunks of a stream; `cut` ends it early, because the gateway stops.
-pub(super) fn chunks(
-    reader: Reader,
+/// What was told of a chat.
+pub(super) struct Chunks {
     include_usage: bool,
-    cut: CancellationToken,
-) -> impl Stream<Item = Result<axum::response::sse::Event, Infallible>> {
-    let choices = reader.run().head.choices as usize;
-    let state = Chunks {
-        reader,
-        include_usage,
-        cut,
-        told: std::iter::repeat_with(|| None).take(choices).collect(),
-        ends: Vec::new(),
-        ready: VecDeque::new(),
-        over: false,
-    };
-    futures::stream::unfold(state, |mut state| async move {
-        let data = state.next().await?;
-        Some((Ok(axum::response::sse::Event::default().data(data)), state))
-    })
-}
-
-/// Where a stream of chunks stands.
-struct Chunks {
-    reader: Reader,
-    include_usage: bool,
-    cut: CancellationToken,
     /// What was told of each choice that was opened.
     told: Vec<Option<Told>>,
     ends: Vec<(u32, ChoiceEnd)>,
-    ready: VecDeque<String>,
-    over: bool,
 }
 
 impl Chunks {
-    async fn next(&mut self) -> Option<String> {
-        loop {
-            if let Some(data) = self.ready.pop_front() {
-                return Some(data);
-            }
-            if self.over {
-                return None;
-            }
-            let cut = self.cut.clone();
-            tokio::select! {
-                biased;
-                event = self.reader.next() => self.take(event),
-                () = cut.cancelled() => self.take(Some(Step::Failed(stopping()))),
-            }
+    /// Nothing was told of so many choices; `include_usage`: the last chunk says what was used.
+    pub fn new(choices: u32, include_usage: bool) -> Self {
+        Self {
+            include_usage,
+            told: std::iter::repeat_with(|| None)
+                .take(choices as usize)
+                .collect(),
+            ends: Vec::new(),
         }
     }
 
-    fn push(&mut self, mut chunk: ChatCompletionChunk) {
+    fn line(&self, mut chunk: ChatCompletionChunk) -> Line {
         if self.include_usage && chunk.usage.is_none() {
             chunk.usage = Some(None);
         }
-        match serde_json::to_string(&chunk) {
-            Ok(data) => self.ready.push_back(data),
-            Err(error) => self.take(Some(Step::Failed(ApiError::internal(error)))),
-        }
+        Line::data(&chunk)
     }
 
-    /// The frame, and what was told of a choice, which is opened if it was not.
-    fn open(&mut self, choice: u32) -> Frame {
-        let frame = self.reader.run().frame();
-        let unopened = self
-            .told
-            .get_mut(choice as usize)
-            .filter(|told| told.is_none())
-            .map(|told| *told = Some(Told::default()))
-            .is_some();
-        if unopened {
-            self.push(frame.opening(choice));
-        }
-        frame
+    /// Chunks of a choice, after its opening if it was not opened.
+    fn tell(
+        &mut self,
+        frame: &Frame,
+        choice: u32,
+        say: impl FnOnce(&mut Told) -> Vec<ChatCompletionChunk>,
+    ) -> Vec<Line> {
+        let Some(told) = self.told.get_mut(choice as usize) else {
+            return Vec::new();
+        };
+        let mut chunks = match told {
+            Some(_) => Vec::new(),
+            None => vec![frame.opening(choice)],
+        };
+        chunks.extend(say(told.get_or_insert_with(|| frame.told())));
+        chunks.into_iter().map(|chunk| self.line(chunk)).collect()
     }
+}
 
-    fn take(&mut self, event: Option<Step>) {
-        match event {
-            None => self.over = true,
-            Some(Step::Admitted { .. }) => {}
-            Some(Step::Piece(choice, piece)) => {
-                let frame = self.open(choice);
-                let chunk = self
-                    .told
-                    .get_mut(choice as usize)
-                    .and_then(Option::as_mut)
-                    .and_then(|told| frame.step(choice, &piece, told));
-                if let Some(chunk) = chunk {
-                    self.push(chunk);
-                }
+impl Script for Chunks {
+    fn lines(&mut self, run: &Run, step: Step) -> Vec<Line> {
+        match step {
+            Step::Admitted { .. } => Vec::new(),
+            Step::Piece(choice, piece) => {
+                let frame = run.frame();
+                self.tell(&frame, choice, |told| frame.step(choice, &piece, told))
             }
-            Some(Step::End(choice, end)) => {
-                let frame = self.open(choice);
-                self.push(frame.closing(choice, &end));
+            Step::End(choice, end) => {
+                let frame = run.frame();
+                let lines = self.tell(&frame, choice, |told| frame.closing(choice, &end, told));
                 self.ends.push((choice, end));
+                lines
             }
-            Some(Step::Finished) => {
+            Step::Finished => {
+                let mut lines = Vec::new();
                 if self.include_usage {
                     self.ends.sort_by_key(|(choice, _)| *choice);
                     let ends: Vec<ChoiceEnd> =
                         self.ends.iter().map(|(_, end)| end.clone()).collect();
-                    let chunk = self.reader.run().frame().usage(&ends);
-                    self.push(chunk);
+                    lines.push(self.line(run.frame().usage(&ends)));
                 }
-                self.ready.push_back("[DONE]".into());
-                self.over = true;
+                lines.push(Line::done());
+                lines
             }
-            Some(Step::Failed(error)) => {
-                self.ready.push_back(error.body().to_string());
-                self.over = true;
-            }
+            Step::Failed(error) => vec![Line::data(&error.body())],
         }
     }
 }
@@ -142,14 +94,28 @@ mod tests {
         http::StatusCode,
         response::{IntoResponse, sse::Sse},
     };
-    use futures::StreamExt;
+    use futures::{Stream, StreamExt};
     use serde_json::{Value, json};
+    use std::convert::Infallible;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::jobs::{
-        answer::Piece,
-        run::{Rejoin, Run, RunHead},
+    use crate::{
+        error::ApiError,
+        intake::play::events,
+        jobs::{
+            answer::Piece,
+            run::{Reader, Rejoin, RunHead},
+        },
     };
+
+    fn chunks(
+        reader: Reader,
+        include_usage: bool,
+        cut: CancellationToken,
+    ) -> impl Stream<Item = Result<axum::response::sse::Event, Infallible>> {
+        events(reader, Chunks::new(1, include_usage), cut)
+    }
 
     fn run() -> Arc<Run> {
         Run::new(RunHead {
@@ -159,6 +125,8 @@ mod tests {
             model: "m@00000000".into(),
             choices: 1,
             logprobs: false,
+            calls: None,
+            profile: mythic_interface::state::SamplingProfile::SeededTop4,
             rejoin: Rejoin::Never,
         })
     }

@@ -17,7 +17,7 @@ pub struct ChatCompletion {
     /// One for each of `n`.
     pub choices: Vec<ChatChoice>,
     pub usage: Usage,
-    /// What answered: the model's identity and how tokens are chosen (`top4`: from the four likeliest).
+    /// What answered: the model's identity and how tokens are chosen (`top4`: from the four likeliest, `full`: by the options).
     pub system_fingerprint: String,
     /// `default`.
     pub service_tier: &'static str,
@@ -33,7 +33,7 @@ pub struct ChatChoice {
     pub message: AnswerMessage,
     /// Null unless asked for, and where the sum over the vocabulary is not known.
     pub logprobs: Option<Logprobs>,
-    /// `stop` or `length`.
+    /// `stop`, `length` or `tool_calls`.
     pub finish_reason: &'static str,
 }
 
@@ -42,11 +42,34 @@ pub struct ChatChoice {
 pub struct AnswerMessage {
     /// `assistant`.
     pub role: &'static str,
-    pub content: String,
+    /// Null where it only calls functions.
+    pub content: Option<String>,
+    /// Functions that the client is to call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
     /// Always null.
     pub refusal: Option<String>,
     /// Always empty.
     pub annotations: Vec<String>,
+}
+
+/// A function that the client is to call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ToolCall {
+    /// What the message with its result names as `tool_call_id`.
+    pub id: String,
+    /// `function`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub function: CalledFunction,
+}
+
+/// Name and arguments of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CalledFunction {
+    pub name: String,
+    /// JSON, of the schema that the request gave; cut off where the answer was.
+    pub arguments: String,
 }
 
 /// One event of a stream.
@@ -83,7 +106,7 @@ pub struct ChunkChoice {
     pub delta: Delta,
     /// Of the tokens of `delta.content`.
     pub logprobs: Option<Logprobs>,
-    /// Null until the last.
+    /// Null until the last: `stop`, `length` or `tool_calls`.
     pub finish_reason: Option<&'static str>,
 }
 
@@ -96,6 +119,33 @@ pub struct Delta {
     /// Text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// A call that begins, or more of its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCallDelta>,
+}
+
+/// What a chunk adds to a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ToolCallDelta {
+    /// Which of the choice's calls.
+    pub index: usize,
+    /// In the first chunk of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// `function`, in the first chunk of a call.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    pub function: FunctionDelta,
+}
+
+/// What a chunk adds to a call's function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FunctionDelta {
+    /// In the first chunk of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// More of the JSON.
+    pub arguments: String,
 }
 
 /// Log-probabilities of an answer's tokens.

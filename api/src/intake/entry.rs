@@ -9,6 +9,7 @@ use axum::{
 };
 use mythic_client::Commitment;
 use mythic_http::Trace;
+use mythic_interface::state::SamplingProfile;
 use sha2::{Digest, Sha256};
 use solana_signer::Signer;
 
@@ -28,6 +29,7 @@ use crate::{
         run::{Reader, Rejoin, Run, Step},
         work::Payer,
     },
+    store,
 };
 
 const REPLAYED: &str = "x-mythic-replayed";
@@ -87,7 +89,7 @@ impl Intake<'_> {
             Some(payment) => payment.salt,
             None => pay::prompt_salt(&app.chain, &id),
         };
-        let plan = plan::plan(&app.catalogue, &app.config, &app.edge, &request, salt).await?;
+        let mut plan = plan::plan(&app.catalogue, &app.config, &app.edge, &request, salt).await?;
         judges::require(app, &plan.model).await?;
         let payer = match (account, client) {
             (Some(account), _) => Payer::Key(account),
@@ -98,7 +100,21 @@ impl Intake<'_> {
                     .slot(Commitment::Processed)
                     .await
                     .map_err(chain_error)?;
-                own::matches_plan(&client, &plan, &app.chain.prompt_source, slot)?;
+                if client.arguments.sampling_profile == SamplingProfile::SeededTop4 as u8 {
+                    plan.stay_among_four();
+                }
+                if let Err(error) =
+                    own::matches_plan(&client, &plan, &app.chain.prompt_source, slot)
+                {
+                    // A repeat is answered as the first one was, though its nonce is over or a price changed meanwhile.
+                    let is_taken = match &idempotency_key {
+                        Some(key) => store::is_taken(&app.pool, &key_id, key).await?,
+                        None => false,
+                    };
+                    if !is_taken {
+                        return Err(error);
+                    }
+                }
                 if client.validator.is_none() != self.open {
                     return Err(ApiError::invalid(
                         "mythic.transaction",

@@ -50,7 +50,10 @@ pub struct Terms {
     /// 32 hex digits.
     salt: String,
     prompt_hash: String,
-    stop_hash: String,
+    /// 1: drawn from the four likeliest, as the program replays by itself. 2: by the request's options.
+    sampling_profile: u8,
+    /// Hash of the options, or of the stop strings for profile 1; 64 hex digits, zeroes where there is nothing to say.
+    options_hash: String,
     temperature_milli: u16,
     prompt_source: String,
     deadline_slots: u32,
@@ -123,7 +126,8 @@ pub async fn estimate(
             canceller: app.chain.payer.pubkey().to_string(),
             salt: hex::encode(plan.salt),
             prompt_hash: hex::encode(plan.prompt_hash),
-            stop_hash: hex::encode(mythic_interface::hash::stop_hash(&plan.stop)),
+            sampling_profile: plan.profile() as u8,
+            options_hash: hex::encode(plan.options_hash()?),
             temperature_milli: plan.temperature_milli,
             prompt_source: app.config.public_url.trim_end_matches('/').to_owned(),
             deadline_slots: plan.deadline_slots,

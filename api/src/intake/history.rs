@@ -8,16 +8,48 @@ use crate::error::{ApiError, ApiResult};
 /// Most messages of a conversation.
 pub const MAX_MESSAGES: usize = 4096;
 
-/// One message of a conversation; `role` is `system`, `user` or `assistant`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A call of an earlier turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastCall {
+    /// As whoever ran it answers to it.
+    pub id: String,
+    pub name: String,
+    /// An object; a string where the model's own text was none.
+    pub arguments: Value,
+}
+
+/// One message of a conversation; `role` is `system`, `user`, `assistant` or `tool`.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatMessage {
     /// Who speaks.
     pub role: &'static str,
     /// What is said.
     pub content: String,
+    /// What an assistant called.
+    pub calls: Vec<PastCall>,
+    /// Which call the result of a tool answers.
+    pub answers: Option<String>,
 }
 
-fn content(value: Option<Value>, at: &str) -> ApiResult<String> {
+impl ChatMessage {
+    /// What a user says.
+    pub fn user(content: String) -> Self {
+        Self {
+            role: "user",
+            content,
+            ..Self::default()
+        }
+    }
+
+    /// Bytes that a model is told of it at least.
+    pub fn bytes(&self) -> usize {
+        let calls = self.calls.iter();
+        let called = calls.map(|call| call.name.len() + call.arguments.to_string().len());
+        self.content.len() + called.sum::<usize>()
+    }
+}
+
+pub(super) fn content(value: Option<Value>, at: &str) -> ApiResult<String> {
     match value {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text),
@@ -28,7 +60,9 @@ fn content(value: Option<Value>, at: &str) -> ApiResult<String> {
                     part.get("type").and_then(Value::as_str),
                     part.get("text").and_then(Value::as_str),
                 ) {
-                    (Some("text"), Some(text)) => joined.push_str(text),
+                    (Some("text" | "input_text" | "output_text"), Some(text)) => {
+                        joined.push_str(text);
+                    }
                     (Some("refusal"), _) if part.get("refusal").is_some_and(Value::is_string) => {
                         joined.push_str(
                             part.get("refusal")
@@ -36,7 +70,7 @@ fn content(value: Option<Value>, at: &str) -> ApiResult<String> {
                                 .unwrap_or_default(),
                         );
                     }
-                    (Some(other), _) if other != "text" => {
+                    (Some(other), _) if !other.ends_with("text") => {
                         return Err(ApiError::unsupported(
                             &format!("{at}.content[{i}]"),
                             format!(
@@ -62,35 +96,46 @@ fn content(value: Option<Value>, at: &str) -> ApiResult<String> {
     }
 }
 
-/// Calls of an earlier turn, written as models that know tools write them. They are history: nothing is called here.
-fn calls(tools: Option<&Value>, function: Option<&Value>, at: &str) -> ApiResult<String> {
-    let wrong = |name: &str| {
-        ApiError::invalid(
-            &format!("{at}.{name}"),
-            format!("{name} must be calls of functions, each with name and arguments"),
-        )
+/// A call of an earlier turn: its arguments are JSON in a string, as OpenAI has them.
+pub(super) fn past_call(id: Option<&str>, call: &Value, at: &str) -> ApiResult<PastCall> {
+    let text = |field: &str| call.get(field).and_then(Value::as_str);
+    let Some((name, arguments)) = text("name").zip(text("arguments")) else {
+        return Err(ApiError::invalid(
+            at,
+            "a call needs the name of a function and its arguments, JSON in a string",
+        ));
     };
-    let write = |name: &str, call: &Value| -> ApiResult<String> {
-        let text = |field: &str| call.get(field).and_then(Value::as_str);
-        let (called, arguments) = text("name")
-            .zip(text("arguments"))
-            .ok_or_else(|| wrong(name))?;
-        Ok(format!(
-            "<tool_call>\n{{\"name\": {}, \"arguments\": {arguments}}}\n</tool_call>",
-            Value::from(called)
-        ))
-    };
+    let object = serde_json::from_str::<Value>(arguments)
+        .ok()
+        .filter(Value::is_object);
+    Ok(PastCall {
+        id: id.unwrap_or(name).to_owned(),
+        name: name.to_owned(),
+        arguments: object.unwrap_or_else(|| Value::from(arguments)),
+    })
+}
+
+/// Calls of an earlier turn, by `tool_calls` or, as it was before, `function_call`.
+fn calls(tools: Option<&Value>, function: Option<&Value>, at: &str) -> ApiResult<Vec<PastCall>> {
     let mut out = Vec::new();
     if let Some(tools) = tools {
-        for call in tools.as_array().ok_or_else(|| wrong("tool_calls"))? {
-            let function = call.get("function").ok_or_else(|| wrong("tool_calls"))?;
-            out.push(write("tool_calls", function)?);
+        let at = format!("{at}.tool_calls");
+        let list = tools
+            .as_array()
+            .ok_or_else(|| ApiError::invalid(&at, "tool_calls must be a list of calls"))?;
+        for call in list {
+            let id = call.get("id").and_then(Value::as_str);
+            out.push(past_call(
+                id,
+                call.get("function").unwrap_or(&Value::Null),
+                &at,
+            )?);
         }
     }
     if let Some(function) = function {
-        out.push(write("function_call", function)?);
+        out.push(past_call(None, function, &format!("{at}.function_call"))?);
     }
-    Ok(out.join("\n"))
+    Ok(out)
 }
 
 /// Reads `messages`.
@@ -139,21 +184,22 @@ pub(super) fn messages(params: &mut Params) -> ApiResult<Vec<ChatMessage>> {
                 "audio is not supported",
             ));
         }
-        let calls = calls(given("tool_calls"), given("function_call"), &at)?;
-        let said = content(map.remove("content"), &at)?;
-        out.push(match role {
-            "tool" => ChatMessage {
-                role: "user",
-                content: format!("<tool_response>\n{said}\n</tool_response>"),
-            },
-            role if calls.is_empty() => ChatMessage {
-                role,
-                content: said,
-            },
-            role => ChatMessage {
-                role,
-                content: [said, calls].join("\n").trim_start().to_owned(),
-            },
+        let calls = match role {
+            "assistant" => calls(given("tool_calls"), given("function_call"), &at)?,
+            _ => Vec::new(),
+        };
+        let answers = match role {
+            // The older role "function" names the function instead.
+            "tool" => ["tool_call_id", "name"]
+                .iter()
+                .find_map(|name| map.get(*name)?.as_str().map(str::to_owned)),
+            _ => None,
+        };
+        out.push(ChatMessage {
+            role,
+            content: content(map.remove("content"), &at)?,
+            calls,
+            answers,
         });
     }
     Ok(out)

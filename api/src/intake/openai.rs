@@ -1,10 +1,15 @@
 //! What a chat request means: parsing and refusing, without I/O.
 
+use mythic_model::prompt::TemplateOptions;
 use serde_json::Value;
 
 use super::{
+    format::{Format, response_format},
     history::{ChatMessage, messages},
+    options::{Drawing, drawing},
     params::{ClientPayment, Params, max_tokens, payment, seed, stops, temperature},
+    template::template,
+    tools::{Nesting, Tools, tools},
 };
 use crate::error::{ApiError, ApiResult};
 
@@ -15,15 +20,25 @@ pub const MAX_TOP_LOGPROBS: u64 = 4;
 /// Output tokens when the client names no limit.
 pub const DEFAULT_MAX_TOKENS: u32 = 512;
 
+/// What the model is given.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given {
+    /// A conversation, at least one message.
+    Chat(Vec<ChatMessage>),
+    /// A user's message for a model with a chat template, the text itself for one without.
+    Prompt(String),
+    /// The text itself.
+    Text(String),
+    /// The tokens themselves.
+    Ids(Vec<u32>),
+}
+
 /// A chat request after all checks that need no chain and no model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ChatRequest {
     /// As the client wrote it; `None`: the gateway's default.
     pub model: Option<String>,
-    /// At least one.
-    pub messages: Vec<ChatMessage>,
-    /// The one message is a plain prompt, which a model without a chat template takes too.
-    pub is_prompt: bool,
+    pub given: Given,
     /// Server-sent events instead of one JSON.
     pub stream: bool,
     /// A usage chunk at the end of the stream.
@@ -38,6 +53,14 @@ pub struct ChatRequest {
     pub seed: Option<i64>,
     /// Strings that end the answer, not part of it.
     pub stop: Vec<String>,
+    /// How tokens are chosen beside temperature and seed.
+    pub drawing: Drawing,
+    /// What the answer's text has to be.
+    pub format: Format,
+    /// What the model may call.
+    pub tools: Option<Tools>,
+    /// What the chat template is told beside the conversation.
+    pub template: TemplateOptions,
     /// Alternatives to show per position; `None`: no log-probabilities.
     pub top_logprobs: Option<u8>,
     /// The client pays by its own transaction.
@@ -54,81 +77,102 @@ fn model(params: &mut Params) -> ApiResult<Option<String>> {
     }
 }
 
+/// Whether an answer streams, and whether the stream ends with its usage.
+pub(super) fn streaming(params: &mut Params) -> ApiResult<(bool, bool)> {
+    let stream = params.bool("stream")?;
+    let include_usage = match params.take("stream_options") {
+        None => false,
+        Some(Value::Object(_)) if !stream => {
+            return Err(ApiError::invalid(
+                "stream_options",
+                "stream_options is only allowed with stream: true",
+            ));
+        }
+        Some(Value::Object(map)) => map
+            .get("include_usage")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
+        Some(_) => {
+            return Err(ApiError::invalid(
+                "stream_options",
+                "stream_options must be an object",
+            ));
+        }
+    };
+    Ok((stream, include_usage))
+}
+
+/// `top_logprobs`: how many candidates are shown, where log-probabilities are.
+pub(super) fn top_logprobs(params: &mut Params, logprobs: bool) -> ApiResult<Option<u8>> {
+    let Some(value) = params.take("top_logprobs") else {
+        return Ok(logprobs.then_some(0));
+    };
+    match value.as_u64() {
+        Some(0) if !logprobs => Ok(None),
+        Some(_) if !logprobs => Err(ApiError::invalid(
+            "top_logprobs",
+            "top_logprobs needs logprobs: true",
+        )),
+        Some(count) if count <= MAX_TOP_LOGPROBS => Ok(Some(count as u8)),
+        Some(count) if count <= 20 => Err(ApiError::unsupported(
+            "top_logprobs",
+            format!(
+                "top_logprobs is at most {MAX_TOP_LOGPROBS} here: a fingerprint keeps four candidates"
+            ),
+        )),
+        _ => Err(ApiError::invalid(
+            "top_logprobs",
+            "top_logprobs must be an integer from 0 to 4",
+        )),
+    }
+}
+
+pub(super) fn choices(params: &mut Params) -> ApiResult<u32> {
+    let n = params.integer("n", 1, u64::from(MAX_CHOICES))?;
+    Ok(n.and_then(|n| u32::try_from(n).ok()).unwrap_or(1))
+}
+
 impl ChatRequest {
+    /// What all bodies have: the model, limits, and how tokens are chosen. One answer of text, whole, paid by a key.
+    pub(super) fn read(params: &mut Params, given: Given) -> ApiResult<Self> {
+        let temperature_milli = temperature(params)?;
+        Ok(Self {
+            model: model(params)?,
+            given,
+            stream: false,
+            include_usage: false,
+            n: 1,
+            max_tokens: max_tokens(params)?,
+            temperature_milli,
+            seed: seed(params)?,
+            stop: stops(params)?,
+            drawing: drawing(params, temperature_milli)?,
+            format: Format::Text,
+            tools: None,
+            template: TemplateOptions::default(),
+            top_logprobs: None,
+            payment: None,
+        })
+    }
+
     /// Reads the body of `POST /v1/chat/completions`.
     pub fn parse(body: &[u8]) -> ApiResult<Self> {
         let mut params = Params::new(body)?;
-        let model = model(&mut params)?;
-        let messages = messages(&mut params)?;
-        let stream = params.bool("stream")?;
-        let include_usage = match params.take("stream_options") {
-            None => false,
-            Some(Value::Object(_)) if !stream => {
-                return Err(ApiError::invalid(
-                    "stream_options",
-                    "stream_options is only allowed with stream: true",
-                ));
-            }
-            Some(Value::Object(map)) => map
-                .get("include_usage")
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
-            Some(_) => {
-                return Err(ApiError::invalid(
-                    "stream_options",
-                    "stream_options must be an object",
-                ));
-            }
-        };
-        let n = params.integer("n", 1, u64::from(MAX_CHOICES))?.unwrap_or(1) as u32;
+        let given = Given::Chat(messages(&mut params)?);
+        let (stream, include_usage) = streaming(&mut params)?;
         let logprobs = params.bool("logprobs")?;
-        let top_logprobs = match params.take("top_logprobs") {
-            None => logprobs.then_some(0),
-            Some(value) => match value.as_u64() {
-                Some(0) if !logprobs => None,
-                Some(_) if !logprobs => {
-                    return Err(ApiError::invalid(
-                        "top_logprobs",
-                        "top_logprobs needs logprobs: true",
-                    ));
-                }
-                Some(count) if count <= MAX_TOP_LOGPROBS => Some(count as u8),
-                Some(count) if count <= 20 => {
-                    return Err(ApiError::unsupported(
-                        "top_logprobs",
-                        format!(
-                            "top_logprobs is at most {MAX_TOP_LOGPROBS} here: a fingerprint keeps four candidates"
-                        ),
-                    ));
-                }
-                _ => {
-                    return Err(ApiError::invalid(
-                        "top_logprobs",
-                        "top_logprobs must be an integer from 0 to 4",
-                    ));
-                }
-            },
-        };
         let request = Self {
-            model,
-            messages,
-            is_prompt: false,
             stream,
             include_usage,
-            n,
-            max_tokens: max_tokens(&mut params)?,
-            temperature_milli: temperature(&mut params)?,
-            seed: seed(&mut params)?,
-            stop: stops(&mut params)?,
-            top_logprobs,
+            n: choices(&mut params)?,
+            top_logprobs: top_logprobs(&mut params, logprobs)?,
+            format: response_format(&mut params)?,
+            tools: tools(&mut params, Nesting::Under)?,
+            template: template(&mut params)?,
             payment: payment(&mut params)?,
+            ..Self::read(&mut params, given)?
         };
-        if request.payment.is_some() && request.n != 1 {
-            return Err(ApiError::invalid(
-                "n",
-                "a request paid by its own transaction has one choice",
-            ));
-        }
+        request.check_payment()?;
         params.finish()?;
         Ok(request)
     }
@@ -136,56 +180,48 @@ impl ChatRequest {
     /// Reads the body of `POST /v1/inference`: one prompt, no stream.
     pub fn parse_inference(body: &[u8]) -> ApiResult<Self> {
         let mut params = Params::new(body)?;
+        let given = Given::Prompt(prompt(&mut params)?);
         let request = Self {
-            model: model(&mut params)?,
-            messages: vec![ChatMessage {
-                role: "user",
-                content: prompt(&mut params)?,
-            }],
-            is_prompt: true,
-            stream: false,
-            include_usage: false,
-            n: 1,
-            max_tokens: max_tokens(&mut params)?,
-            temperature_milli: temperature(&mut params)?,
-            seed: seed(&mut params)?,
-            stop: stops(&mut params)?,
-            top_logprobs: None,
+            format: response_format(&mut params)?,
             payment: payment(&mut params)?,
+            ..Self::read(&mut params, given)?
         };
         params.finish()?;
         Ok(request)
     }
 
-    /// Reads the body of `POST /v1/estimate`: a prompt, or messages, and the limits of the answer.
+    /// Reads the body of `POST /v1/estimate`: a prompt, or messages, and what else of a request its price or terms depend on.
     pub fn parse_estimate(body: &[u8]) -> ApiResult<Self> {
         let mut params = Params::new(body)?;
-        let model = model(&mut params)?;
-        let is_prompt = !params.has("messages");
-        let messages = if !is_prompt {
-            messages(&mut params)?
-        } else {
-            vec![ChatMessage {
-                role: "user",
-                content: prompt(&mut params)?,
-            }]
+        let given = match params.has("messages") {
+            true => Given::Chat(messages(&mut params)?),
+            false => Given::Prompt(prompt(&mut params)?),
+        };
+        let (tools, template) = match &given {
+            Given::Chat(_) => (tools(&mut params, Nesting::Under)?, template(&mut params)?),
+            // A plain prompt is told of neither.
+            _ => (None, TemplateOptions::default()),
         };
         let request = Self {
-            model,
-            messages,
-            is_prompt,
-            stream: false,
-            include_usage: false,
-            n: params.integer("n", 1, u64::from(MAX_CHOICES))?.unwrap_or(1) as u32,
-            max_tokens: max_tokens(&mut params)?,
-            temperature_milli: temperature(&mut params)?,
-            seed: seed(&mut params)?,
-            stop: stops(&mut params)?,
-            top_logprobs: None,
-            payment: None,
+            n: choices(&mut params)?,
+            format: response_format(&mut params)?,
+            tools,
+            template,
+            ..Self::read(&mut params, given)?
         };
         params.finish()?;
         Ok(request)
+    }
+
+    /// A transaction pays for one job.
+    pub(super) fn check_payment(&self) -> ApiResult<()> {
+        match self.payment.is_some() && self.n != 1 {
+            true => Err(ApiError::invalid(
+                "n",
+                "a request paid by its own transaction has one choice",
+            )),
+            false => Ok(()),
+        }
     }
 }
 
@@ -202,6 +238,7 @@ fn prompt(params: &mut Params) -> ApiResult<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::history::PastCall;
     use serde_json::json;
 
     fn parse(extra: Value) -> ApiResult<ChatRequest> {
@@ -210,6 +247,13 @@ mod tests {
             body[name] = value.clone();
         }
         ChatRequest::parse(body.to_string().as_bytes())
+    }
+
+    fn conversation(request: &ChatRequest) -> &[ChatMessage] {
+        match &request.given {
+            Given::Chat(messages) => messages,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -236,15 +280,11 @@ mod tests {
     #[test]
     fn what_would_change_the_answer_is_refused_by_name() {
         for (name, value) in [
-            ("top_p", json!(0.9)),
-            ("presence_penalty", json!(0.1)),
-            ("frequency_penalty", json!(-1)),
-            ("logit_bias", json!({"1": 5})),
-            ("tools", json!([{"type": "function"}])),
-            ("response_format", json!({"type": "json_schema"})),
-            ("response_format", json!({"type": "json_object"})),
-            ("reasoning_effort", json!("high")),
-            ("top_k", json!(5)),
+            ("functions", json!([{"name": "f"}])),
+            ("response_format", json!({"type": "grammar"})),
+            ("reasoning_effort", json!("extreme")),
+            ("mirostat", json!(2)),
+            ("best_of", json!(2)),
             ("verbosity", json!("low")),
             ("web_search_options", json!({})),
             ("top_logprobs", json!(5)),
@@ -275,6 +315,9 @@ mod tests {
             ("stream_options", json!({"include_usage": true})),
             ("messages", json!([])),
             ("model", json!("")),
+            ("top_p", json!(2)),
+            ("tools", json!("f")),
+            ("response_format", json!("json")),
         ] {
             let error = parse(json!({name: value})).unwrap_err();
             assert_eq!(
@@ -301,8 +344,9 @@ mod tests {
             {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
         ]}))
         .unwrap();
-        assert_eq!(request.messages[0].role, "system");
-        assert_eq!(request.messages[1].content, "ab");
+        let messages = conversation(&request);
+        assert_eq!(messages[0].role, "system");
+        assert_eq!(messages[1].content, "ab");
         let error = parse(json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]})).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("messages[0].content[0]"));
     }
@@ -324,7 +368,8 @@ mod tests {
         ] {
             parse(json!({name: value})).unwrap_or_else(|error| panic!("{name}: {error}"));
         }
-        parse(json!({"tools": [{"type": "function"}], "tool_choice": "none"})).unwrap();
+        let uncalled = json!({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "none"});
+        assert_eq!(parse(uncalled).unwrap().tools, None);
         for (name, value) in [
             ("metadata", json!("x")),
             ("metadata", json!({"a": 1})),
@@ -346,21 +391,57 @@ mod tests {
             {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
         ]}))
         .unwrap();
+        let messages = conversation(&request);
         assert_eq!(
-            request.messages[1].content,
-            "<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\": \"Bern\"}}\n</tool_call>"
+            messages[1].calls,
+            [PastCall {
+                id: "c".into(),
+                name: "get".into(),
+                arguments: json!({"city": "Bern"})
+            }]
         );
-        assert_eq!(request.messages[2].role, "user");
         assert_eq!(
-            request.messages[2].content,
-            "<tool_response>\nsunny\n</tool_response>"
+            (messages[2].role, messages[2].content.as_str()),
+            ("tool", "sunny")
         );
-        assert_eq!(request.messages[3].content, "no");
+        assert_eq!(messages[2].answers.as_deref(), Some("c"));
+        assert_eq!(messages[3].content, "no");
         let error = parse(json!({"messages": [{"role": "assistant", "tool_calls": [{"id": 1}]}]}));
         assert_eq!(
             error.unwrap_err().param.as_deref(),
             Some("messages[0].tool_calls")
         );
+    }
+
+    #[test]
+    fn what_shapes_an_answer_is_read() {
+        let request = parse(
+            json!({"top_p": 0.9, "response_format": {"type": "json_object"},
+            "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}),
+        )
+        .unwrap();
+        assert_eq!(request.drawing.named, Some("top_p"));
+        assert_eq!(request.format, Format::Object);
+        assert_eq!(request.tools.unwrap().list[0].name, "f");
+        let estimate = br#"{"prompt": "hi", "response_format": {"type": "json_object"}, "logit_bias": {"7": 1}}"#;
+        let estimate = ChatRequest::parse_estimate(estimate).unwrap();
+        assert_eq!(estimate.drawing.options.logit_bias, [(7, 1_000)]);
+        let tools =
+            br#"{"prompt": "hi", "tools": [{"type": "function", "function": {"name": "f"}}]}"#;
+        for refused in [
+            ChatRequest::parse_inference(tools),
+            ChatRequest::parse_estimate(tools),
+        ] {
+            assert_eq!(refused.unwrap_err().param.as_deref(), Some("tools"));
+        }
+        let thinking = br#"{"prompt": "hi", "reasoning_effort": "low"}"#;
+        for refused in [
+            ChatRequest::parse_inference(thinking),
+            ChatRequest::parse_estimate(thinking),
+        ] {
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.param.as_deref(), Some("reasoning_effort"));
+        }
     }
 
     #[test]

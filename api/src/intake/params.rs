@@ -24,12 +24,12 @@ pub struct ClientPayment {
 /// Says whether a value leaves the answer as it is without the parameter.
 fn neutral(name: &str, value: &Value) -> bool {
     match name {
-        "top_p" => value.as_f64() == Some(1.0),
-        // What is always done, and the words of llama.cpp and vLLM for "as the server does it".
-        "top_k" => matches!(value.as_i64(), Some(4 | 0 | -1)),
-        "frequency_penalty" | "presence_penalty" | "min_p" => value.as_f64() == Some(0.0),
-        "repetition_penalty" => value.as_f64() == Some(1.0),
-        "logit_bias" => value.as_object().is_some_and(Map::is_empty),
+        // Of llama.cpp and vLLM, switched off.
+        "typical_p" | "tfs_z" | "length_penalty" => value.as_f64() == Some(1.0),
+        "mirostat" => value.as_i64() == Some(0),
+        "best_of" => value.as_u64() == Some(1),
+        "echo" | "ignore_eos" | "use_beam_search" => value.as_bool() == Some(false),
+        "suffix" => value.as_str() == Some(""),
         "tools" | "functions" => value.as_array().is_some_and(Vec::is_empty),
         "tool_choice" | "function_call" => matches!(value.as_str(), Some("none" | "auto")),
         "reasoning_effort" => value.as_str() == Some("none"),
@@ -52,21 +52,21 @@ const IGNORED: &[&str] = &[
     "safety_identifier",
     "prompt_cache_key",
     "prompt_cache_retention",
-    "parallel_tool_calls",
 ];
 
 fn refusal(name: &str) -> ApiError {
     let why = match name {
-        "tools" | "functions" | "tool_choice" | "function_call" => {
-            "tool calls are not offered by this gateway"
+        "functions" | "function_call" => {
+            "it is the older form of tools and tool_choice, which POST /v1/chat/completions takes"
         }
-        "response_format" => "only response_format {\"type\":\"text\"} is offered",
-        "top_p" | "min_p" | "top_k" | "frequency_penalty" | "presence_penalty"
-        | "repetition_penalty" | "logit_bias" => {
-            "tokens are drawn from the four likeliest by seed and temperature alone, which the chain replays (top_k 4, 0 or -1 and top_p 1 mean that; penalties 0 and an empty logit_bias are accepted)"
+        "tools" | "tool_choice" => {
+            "functions are called in POST /v1/chat/completions and POST /v1/responses"
         }
-        "reasoning_effort" | "reasoning" => {
-            "the models here do not reason before they answer; \"none\" is accepted"
+        "suffix" | "echo" => "an answer is what the model writes behind the prompt",
+        "best_of" => "every answer is paid for and shown; n asks for several",
+        "reasoning" => "POST /v1/responses takes it; elsewhere it is called reasoning_effort",
+        "reasoning_effort" | "enable_thinking" | "chat_template_kwargs" | "documents" => {
+            "chat templates read it: POST /v1/chat/completions takes it"
         }
         "verbosity" => {
             "an answer is as long as the model makes it; \"medium\" is accepted, and max_completion_tokens bounds it"
@@ -100,6 +100,23 @@ impl Params {
     /// The value of a parameter; null counts as absent.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// The value of a parameter that stays to be read; null counts as absent.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a parameter by the name that it has elsewhere.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        if let Some(value) = self.take(from) {
+            self.set(to, value);
+        }
+    }
+
+    /// Gives a parameter a value that is somewhere else in the body.
+    pub(super) fn set(&mut self, name: &str, value: Value) {
+        self.0.insert(name.to_owned(), value);
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -154,15 +171,11 @@ impl Params {
                 ));
             }
         }
-        // Tools that the model is told not to call change nothing.
-        let uncalled = |map: &Map<String, Value>, choice: &str| {
-            map.get(choice).and_then(Value::as_str) == Some("none")
-        };
-        if uncalled(&self.0, "tool_choice") {
-            self.take("tools");
-        }
-        if uncalled(&self.0, "function_call") {
-            self.take("functions");
+        // Functions that the model is told not to call change nothing.
+        for (choice, list) in [("tool_choice", "tools"), ("function_call", "functions")] {
+            if self.0.get(choice).and_then(Value::as_str) == Some("none") {
+                self.take(list);
+            }
         }
         for (name, value) in &self.0 {
             if !(value.is_null() || IGNORED.contains(&name.as_str()) || neutral(name, value)) {

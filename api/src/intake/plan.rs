@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -10,11 +10,16 @@ use anyhow::Context;
 use axum::http::StatusCode;
 use mythic_client::pda;
 use mythic_interface::{
-    hash, money,
+    hash::{self, Hash},
+    money,
     params::MAX_OUTPUT_TOKENS,
-    state::{Config, ConfigStatus, Model, ModelStatus},
+    state::{Config, ConfigStatus, Model, ModelStatus, SamplingProfile},
 };
-use mythic_model::prompt::{Message, PromptError, PromptFormatter};
+use mythic_model::{
+    gguf::Gguf,
+    prompt::{PromptError, PromptFormatter},
+};
+use mythic_sampling::{Guide, GuideError, Options, Refusal, Vocabulary};
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
@@ -24,8 +29,13 @@ use crate::{
     error::{ApiError, ApiResult},
     http::Edge,
     intake::{
+        calls::{CallStyle, Calling},
+        format::Format,
+        grammar::grammar,
         history::ChatMessage,
-        openai::{ChatRequest, DEFAULT_MAX_TOKENS},
+        openai::{ChatRequest, DEFAULT_MAX_TOKENS, Given},
+        prompt, template,
+        tools::{ToolChoice, Tools},
     },
 };
 
@@ -48,22 +58,63 @@ pub struct Served {
     pub id: String,
     /// Tokenizer and template.
     pub formatter: PromptFormatter,
+    /// How it calls functions.
+    pub calls: CallStyle,
+    /// The control token that opens calls in its answers, where it is none of text.
+    opening: Option<u32>,
+    /// Its tokens as grammars see them; made with the first.
+    vocabulary: OnceLock<Result<Vocabulary, GuideError>>,
+}
+
+/// The control token that opens calls, where their whole markup is control tokens.
+fn opening(formatter: &PromptFormatter, style: CallStyle) -> Option<u32> {
+    let control = |text: &str| match formatter.tokenizer().encode(text, true).as_deref() {
+        // It gives no text.
+        Ok([id]) if formatter.piece(*id).is_empty() => Some(*id),
+        _ => None,
+    };
+    let opening = control(style.opening()?)?;
+    style
+        .closing()
+        .is_none_or(|text| control(text).is_some())
+        .then_some(opening)
 }
 
 impl Served {
     /// Reads tokenizer and template out of the model's file.
     pub fn open(config: &ModelConfig) -> anyhow::Result<Self> {
         let identity = mythic_wire::parse_hex32(&config.identity).context("model identity")?;
-        let formatter = PromptFormatter::from_gguf(&config.gguf)
+        let reading = || format!("model {}: reading {}", config.name, config.gguf.display());
+        let gguf = Gguf::open(&config.gguf).with_context(reading)?;
+        let template = gguf.text("tokenizer.chat_template").with_context(reading)?;
+        let formatter = PromptFormatter::from_parsed(&gguf)
             .and_then(|formatter| formatter.check_template().map(|()| formatter))
-            .with_context(|| format!("model {}: reading {}", config.name, config.gguf.display()))?;
+            .with_context(reading)?;
+        let calls = prompt::style(&formatter, template.unwrap_or_default());
         Ok(Self {
+            calls,
+            opening: opening(&formatter, calls),
+            vocabulary: OnceLock::new(),
             name: config.name.clone(),
             identity,
             address: pda::model(&identity),
             id: mythic_wire::openai::model_id(&config.name, &identity),
             formatter,
         })
+    }
+
+    /// Reads a grammar as validators do before they take a job: up to the first token of an answer.
+    fn read_grammar(&self, text: &str) -> Result<(), GuideError> {
+        let made = || Vocabulary::new(self.formatter.tokenizer());
+        let vocabulary = self.vocabulary.get_or_init(made).as_ref();
+        let mut guide = Guide::new(vocabulary.map_err(GuideError::clone)?, text)?;
+        guide.mask().map(drop)
+    }
+
+    /// The control token that is shown in an answer by these options, since calls begin with it, and its text.
+    pub fn shown(&self, options: Option<&Options>) -> Option<(u32, &'static str)> {
+        options?.grammar.as_ref()?;
+        self.opening.zip(self.calls.opening())
     }
 }
 
@@ -216,6 +267,10 @@ pub struct Plan {
     pub seed: Option<i64>,
     /// Stop strings.
     pub stop: Vec<String>,
+    /// What says how tokens are chosen, under sampling profile `seeded-full`; `None` = `seeded-top4`.
+    pub options: Option<Options>,
+    /// How the answer calls functions, if it may.
+    pub calls: Option<Calling>,
     /// Slots to the deadline.
     pub deadline_slots: u32,
     /// Slots that a nonce lives.
@@ -245,6 +300,28 @@ impl Plan {
     pub fn resalt(&mut self, salt: [u8; 16]) {
         self.prompt_hash = hash::prompt_hash(&salt, &self.prompt_ids);
         self.salt = salt;
+    }
+
+    /// How tokens are chosen, as the terms say it.
+    pub fn profile(&self) -> SamplingProfile {
+        match self.options {
+            Some(_) => SamplingProfile::SeededFull,
+            None => SamplingProfile::SeededTop4,
+        }
+    }
+
+    /// Draws from the four likeliest, if the request says nothing against it: a client that pays itself may choose the profile that
+    /// anybody can replay.
+    pub fn stay_among_four(&mut self) {
+        self.options = self.options.take().filter(|options| !options.only_stops());
+    }
+
+    /// What the terms say of the options, or of the stop strings where there is nothing else.
+    pub fn options_hash(&self) -> ApiResult<Hash> {
+        match &self.options {
+            Some(options) => options.hash(&self.salt).map_err(ApiError::internal),
+            None => Ok(hash::stop_hash(&self.stop)),
+        }
     }
 
     /// Lamports that an answer of so many tokens costs.
@@ -291,9 +368,28 @@ pub fn fit(prompt: u32, asked: Option<u32>, context: u32, job: u32) -> ApiResult
     }
 }
 
+/// Bytes that the model is told of a request at least.
+fn bytes(request: &ChatRequest) -> usize {
+    let given = match &request.given {
+        Given::Chat(messages) => messages.iter().map(ChatMessage::bytes).sum(),
+        Given::Prompt(text) | Given::Text(text) => text.len(),
+        Given::Ids(_) => 0,
+    };
+    let tools = request.tools.iter().flat_map(|tools| &tools.list);
+    let told = tools.map(|tool| {
+        tool.name.len()
+            + tool.description.as_ref().map_or(0, String::len)
+            + tool.parameters.to_string().len()
+    });
+    let documents = request.template.documents.iter();
+    let documents: usize = documents.map(|one| one.to_string().len()).sum();
+    told.sum::<usize>()
+        .saturating_add(documents)
+        .saturating_add(given)
+}
+
 /// Refuses by its bytes what can't fit: tokens are seldom longer than [`TOKEN_BYTES`], and what is read into tokens costs time and memory.
-fn check_bytes(messages: &[ChatMessage], context: u32) -> ApiResult<()> {
-    let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+fn check_bytes(bytes: usize, context: u32) -> ApiResult<()> {
     let most = usize::try_from(context)
         .unwrap_or(usize::MAX)
         .saturating_mul(TOKEN_BYTES);
@@ -308,6 +404,139 @@ fn check_bytes(messages: &[ChatMessage], context: u32) -> ApiResult<()> {
         ),
     )
     .param("messages"))
+}
+
+/// The parameter that asks for a grammar.
+fn shaping(request: &ChatRequest) -> Option<&'static str> {
+    match (&request.tools, &request.format) {
+        (Some(_), _) => Some("tools"),
+        (None, Format::Text) => None,
+        (None, Format::Object | Format::Schema(_)) => Some("response_format"),
+    }
+}
+
+/// Why validators would refuse a grammar that `name` asks for.
+fn unfollowed(name: &str, why: &impl std::fmt::Display) -> ApiError {
+    ApiError::invalid(
+        name,
+        format!(
+            "{name}: a schema can't be followed; simplify or leave out what is named here: {why}"
+        ),
+    )
+}
+
+/// What says how tokens are chosen, or why this model can't be asked so; `None` = as the program replays it by itself.
+fn options(request: &ChatRequest, model: &Served, is_exact: bool) -> ApiResult<Option<Options>> {
+    let shaping = shaping(request);
+    let profile = request
+        .drawing
+        .profile(shaping, request.temperature_milli, is_exact)
+        .map_err(|name| {
+            ApiError::unsupported(
+                name,
+                format!(
+                    "{name} is not supported for {}: its results are compared within bounds, not to the bit, so nobody could show that {name} was followed. Leave it out, or use a model whose is_exact is true in GET /v1/models",
+                    model.id
+                ),
+            )
+        })?;
+    if profile == SamplingProfile::SeededTop4 {
+        return Ok(None);
+    }
+    let is_plain =
+        |tools: &Tools| tools.choice == ToolChoice::Auto && request.format != Format::Text;
+    if request.tools.as_ref().is_some_and(is_plain) && model.calls == CallStyle::Llama3 {
+        return Err(ApiError::invalid(
+            "response_format",
+            format!(
+                "response_format and tools can't go together for {}: its calls are JSON without markup, so an answer could be either. Leave one out, or set tool_choice to \"none\" or \"required\"",
+                model.id
+            ),
+        ));
+    }
+    let calling = request.tools.as_ref();
+    let calling = calling.map(|tools| (tools, model.calls, model.opening.is_some()));
+    let options = Options {
+        stop: Options::stopping(request.stop.clone()).stop,
+        grammar: grammar(calling, &request.format),
+        ..request.drawing.options.clone()
+    };
+    let name = shaping.unwrap_or("response_format");
+    let refused = |error: Refusal| match &error {
+        Refusal::UnknownToken { .. } => ApiError::invalid("logit_bias", error.to_string()),
+        Refusal::GrammarLength(bytes) => ApiError::invalid(
+            name,
+            format!(
+                "{name} comes to a grammar of {bytes} bytes, and a job carries at most {}: send fewer or smaller schemas",
+                mythic_sampling::MAX_GRAMMAR_BYTES
+            ),
+        ),
+        Refusal::Grammar(fault) => unfollowed(name, fault),
+        _ => ApiError::internal(&error),
+    };
+    options.check().map_err(refused)?;
+    options
+        .check_ids(model.formatter.vocab_size())
+        .map_err(refused)?;
+    Ok(Some(options))
+}
+
+/// Why a prompt can't be told.
+fn untold(error: PromptError) -> ApiError {
+    match error {
+        PromptError::Refused(_) | PromptError::NoTemplate => {
+            ApiError::invalid("messages", error.to_string())
+        }
+        PromptError::TooLong { .. } => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "context_length_exceeded",
+            error.to_string(),
+        )
+        .param("messages"),
+        other => ApiError::internal(other),
+    }
+}
+
+/// The prompt's tokens, and that validators take the grammar.
+async fn prompt_ids(
+    edge: &Edge,
+    request: &ChatRequest,
+    model: Arc<Served>,
+    options: Option<&Options>,
+) -> ApiResult<Vec<u32>> {
+    let vocabulary = model.formatter.vocab_size();
+    if let Given::Ids(ids) = &request.given
+        && let Some(id) = ids.iter().find(|id| **id as usize >= vocabulary)
+    {
+        return Err(ApiError::invalid(
+            "prompt",
+            format!("the model has no token {id}, its vocabulary has {vocabulary}"),
+        ));
+    }
+    let (given, tools) = (request.given.clone(), request.tools.clone());
+    let told = request.template.clone();
+    let grammar = options.and_then(|options| options.grammar.clone());
+    let shaping = shaping(request).unwrap_or("response_format");
+    let turn = edge.turn().await?;
+    // Reading a long prompt or a grammar takes milliseconds: not on the threads that serve streams. The turn lasts as long as the
+    // work, also when nobody waits for it any more.
+    let read = move || {
+        let _turn = turn;
+        if let Some(text) = grammar {
+            let read = model.read_grammar(&text);
+            read.map_err(|error| unfollowed(shaping, &error))?;
+        }
+        let formatter = &model.formatter;
+        template::check(&told, &model.id, |name| formatter.reads(name))?;
+        prompt::tokens(formatter, model.calls, &given, tools.as_ref(), &told).map_err(untold)
+    };
+    let ids = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(ApiError::internal)??;
+    match ids.is_empty() {
+        true => Err(ApiError::invalid("prompt", "the prompt has no tokens")),
+        false => Ok(ids),
+    }
 }
 
 /// Makes the plan of a request. `salt` is the client's when it pays by its own transaction.
@@ -341,38 +570,9 @@ pub async fn plan(
         .context_length
         .get()
         .min(model.formatter.context_length());
-    check_bytes(&request.messages, context)?;
-    let messages: Vec<Message> = request
-        .messages
-        .iter()
-        .map(|message| Message::new(message.role, message.content.as_str()))
-        .collect();
-    let (formatter, is_prompt) = (model.clone(), request.is_prompt);
-    let turn = edge.turn().await?;
-    // Tokenising a long prompt takes milliseconds: not on the threads that serve streams. The turn lasts as long as the work, also
-    // when nobody waits for it any more.
-    let format = move || {
-        let _turn = turn;
-        match messages.as_slice() {
-            [prompt] if is_prompt => formatter.formatter.prompt(&prompt.content),
-            messages => formatter.formatter.chat(messages),
-        }
-    };
-    let prompt_ids = tokio::task::spawn_blocking(format)
-        .await
-        .map_err(ApiError::internal)?
-        .map_err(|error| match error {
-            PromptError::Refused(_) | PromptError::NoTemplate => {
-                ApiError::invalid("messages", error.to_string())
-            }
-            PromptError::TooLong { .. } => ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "context_length_exceeded",
-                error.to_string(),
-            )
-            .param("messages"),
-            other => ApiError::internal(other),
-        })?;
+    check_bytes(bytes(request), context)?;
+    let options = options(request, &model, on_chain.spec.is_exact())?;
+    let prompt_ids = prompt_ids(edge, request, model.clone(), options.as_ref()).await?;
     let prompt_tokens = u32::try_from(prompt_ids.len()).unwrap_or(u32::MAX);
     let max_output_tokens = fit(
         prompt_tokens,
@@ -395,6 +595,11 @@ pub async fn plan(
         temperature_milli: request.temperature_milli,
         seed: request.seed,
         stop: request.stop.clone(),
+        options,
+        calls: request.tools.is_some().then_some(Calling {
+            style: model.calls,
+            is_alone: request.format != Format::Text,
+        }),
         deadline_slots: config.deadline_slots.min(rules.params.max_job_slots.get()),
         nonce_slots: config
             .nonce_slots
@@ -419,12 +624,8 @@ mod tests {
 
     #[test]
     fn what_can_not_fit_is_refused_before_it_is_read() {
-        let message = |bytes: usize| ChatMessage {
-            role: "user",
-            content: "a".repeat(bytes),
-        };
-        check_bytes(&[message(16 * 2048)], 2048).unwrap();
-        let error = check_bytes(&[message(16 * 2048), message(1)], 2048).unwrap_err();
+        check_bytes(16 * 2048, 2048).unwrap();
+        let error = check_bytes(16 * 2048 + 1, 2048).unwrap_err();
         assert_eq!(error.code, "context_length_exceeded");
         assert!(
             error

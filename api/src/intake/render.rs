@@ -2,14 +2,26 @@
 
 use std::collections::VecDeque;
 
-use mythic_wire::openai::finish_reason;
+use mythic_interface::state::SamplingProfile;
+use mythic_wire::Finish;
 
-use super::completion::{
-    AnswerMessage, ChatChoice, ChatCompletion, ChatCompletionChunk, ChunkChoice,
-    CompletionTokensDetails, Delta, Logprobs, Mythic, MythicJob, PromptTokensDetails, TokenLogprob,
-    TopLogprob, Usage,
+use super::{
+    calls::{CallReader, Calling, Said, call_id},
+    completion::{
+        AnswerMessage, CalledFunction, ChatChoice, ChatCompletion, ChatCompletionChunk,
+        ChunkChoice, CompletionTokensDetails, Delta, FunctionDelta, Logprobs, Mythic, MythicJob,
+        PromptTokensDetails, TokenLogprob, ToolCall, ToolCallDelta, TopLogprob, Usage,
+    },
 };
 use crate::jobs::answer::{Candidate, ChoiceAnswer, ChoiceEnd, Piece, cost};
+
+/// OpenAI's word for why a choice ended.
+pub(super) fn finish_reason(finish: Finish, has_called: bool) -> &'static str {
+    match mythic_wire::openai::finish_reason(finish) {
+        "stop" if has_called => "tool_calls",
+        word => word,
+    }
+}
 
 /// What stays the same over all chunks of one completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +34,10 @@ pub struct Frame {
     pub model: String,
     /// The client wants log-probabilities.
     pub logprobs: bool,
+    /// How the answer calls functions, if it may.
+    pub calls: Option<Calling>,
+    /// How tokens were chosen.
+    pub profile: SamplingProfile,
     /// A stored answer is being shown again.
     pub replayed: bool,
 }
@@ -31,9 +47,19 @@ impl Frame {
         format!("chatcmpl-{}", self.job)
     }
 
-    fn system_fingerprint(&self) -> String {
+    /// Nothing of a choice was told.
+    pub fn told(&self) -> Told {
+        Told::new(self.calls)
+    }
+
+    /// The model's identity and how tokens were chosen.
+    pub(super) fn system_fingerprint(&self) -> String {
         let identity = self.model.rsplit('@').next().unwrap_or("");
-        format!("fp_{identity}_top4")
+        let how = match self.profile {
+            SamplingProfile::SeededTop4 => "top4",
+            SamplingProfile::SeededFull => "full",
+        };
+        format!("fp_{identity}_{how}")
     }
 
     fn chunk(&self, choices: Vec<ChunkChoice>) -> ChatCompletionChunk {
@@ -70,31 +96,60 @@ impl Frame {
         let delta = Delta {
             role: Some("assistant"),
             content: Some(String::new()),
+            ..Delta::default()
         };
         self.step_of(index, delta, None, None)
     }
 
-    /// A step of a choice; `None` when there is nothing to show.
-    pub fn step(&self, index: u32, piece: &Piece, told: &mut Told) -> Option<ChatCompletionChunk> {
-        let tokens = told.tokens(piece);
-        let logprobs = self.logprobs_of(tokens);
-        if piece.text.is_empty() && logprobs.is_none() {
-            return None;
-        }
-        let delta = Delta {
-            role: None,
-            content: Some(piece.text.clone()),
+    /// A part of a choice; `None` when there is nothing to show.
+    fn part(&self, index: u32, part: Spoken) -> Option<ChatCompletionChunk> {
+        let logprobs = self.logprobs_of(part.tokens);
+        let call = |at, id, kind, name, arguments| Delta {
+            tool_calls: vec![ToolCallDelta {
+                index: at,
+                id,
+                kind,
+                function: FunctionDelta { name, arguments },
+            }],
+            ..Delta::default()
+        };
+        let delta = match part.said {
+            Said::Text(text) if text.is_empty() && logprobs.is_none() => return None,
+            Said::Text(text) => Delta {
+                content: Some(text),
+                ..Delta::default()
+            },
+            Said::Call { at, name } => {
+                let id = call_id(&self.job, index, at);
+                call(at, Some(id), Some("function"), Some(name), String::new())
+            }
+            Said::Arguments { at, text } => call(at, None, None, None, text),
         };
         Some(self.step_of(index, delta, logprobs, None))
     }
 
-    /// The last chunk of a choice, with `mythic` beside the choices.
-    pub fn closing(&self, index: u32, end: &ChoiceEnd) -> ChatCompletionChunk {
-        let reason = Some(finish_reason(end.finish));
-        ChatCompletionChunk {
+    /// A step of a choice: none when there is nothing to show.
+    pub fn step(&self, index: u32, piece: &Piece, told: &mut Told) -> Vec<ChatCompletionChunk> {
+        let parts = told.push(piece).into_iter();
+        parts.filter_map(|part| self.part(index, part)).collect()
+    }
+
+    /// The last chunks of a choice: what was held back, and the end with `mythic` beside the choices.
+    pub fn closing(
+        &self,
+        index: u32,
+        end: &ChoiceEnd,
+        told: &mut Told,
+    ) -> Vec<ChatCompletionChunk> {
+        let parts = told.finish().into_iter();
+        let mut out: Vec<ChatCompletionChunk> =
+            parts.filter_map(|part| self.part(index, part)).collect();
+        let reason = Some(finish_reason(end.finish, told.has_called()));
+        out.push(ChatCompletionChunk {
             mythic: Some(self.mythic(std::slice::from_ref(end))),
             ..self.step_of(index, Delta::default(), None, reason)
-        }
+        });
+        out
     }
 
     /// The usage chunk: no choices.
@@ -105,7 +160,8 @@ impl Frame {
         }
     }
 
-    fn mythic(&self, ends: &[ChoiceEnd]) -> Mythic {
+    /// Jobs and price of choices.
+    pub(super) fn mythic(&self, ends: &[ChoiceEnd]) -> Mythic {
         let first = ends.first();
         Mythic {
             job: first.map(|end| end.job.clone()),
@@ -159,15 +215,12 @@ impl Frame {
     }
 
     fn choice(&self, index: u32, answer: &ChoiceAnswer) -> ChatChoice {
-        let mut told = Told::default();
-        let mut tokens = Vec::new();
-        for piece in &answer.pieces {
-            tokens.extend(told.tokens(piece));
-        }
-        let content = answer.text();
-        let logprobs = match self.logprobs_of(tokens) {
+        let whole = self.whole(answer);
+        let has_called = !whole.calls.is_empty();
+        let calls = whole.calls.into_iter().enumerate();
+        let logprobs = match self.logprobs_of(whole.tokens) {
             // An empty answer has no tokens, and that is known.
-            None if self.logprobs && content.is_empty() => Some(Logprobs {
+            None if self.logprobs && whole.text.is_empty() => Some(Logprobs {
                 content: Vec::new(),
                 refusal: None,
             }),
@@ -177,30 +230,135 @@ impl Frame {
             index,
             message: AnswerMessage {
                 role: "assistant",
-                content,
+                content: (!has_called || !whole.text.is_empty()).then_some(whole.text),
+                tool_calls: calls
+                    .map(|(at, function)| ToolCall {
+                        id: call_id(&self.job, index, at),
+                        kind: "function",
+                        function,
+                    })
+                    .collect(),
                 refusal: None,
                 annotations: Vec::new(),
             },
             logprobs,
-            finish_reason: finish_reason(answer.end.finish),
+            finish_reason: finish_reason(answer.end.finish, has_called),
+        }
+    }
+
+    /// All of an answer, text and calls apart.
+    pub(super) fn whole(&self, answer: &ChoiceAnswer) -> Whole {
+        let mut told = self.told();
+        let mut whole = Whole::default();
+        for piece in &answer.pieces {
+            whole.take(told.push(piece));
+        }
+        whole.take(told.finish());
+        whole
+    }
+}
+
+/// An answer, text and calls apart.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    pub text: String,
+    /// Tokens of the text.
+    pub tokens: Vec<TokenLogprob>,
+    pub calls: Vec<CalledFunction>,
+}
+
+impl Whole {
+    fn take(&mut self, parts: Vec<Spoken>) {
+        for part in parts {
+            self.tokens.extend(part.tokens);
+            match part.said {
+                Said::Text(text) => self.text += &text,
+                Said::Call { name, .. } => self.calls.push(CalledFunction {
+                    name,
+                    arguments: String::new(),
+                }),
+                Said::Arguments { at, text } => {
+                    if let Some(call) = self.calls.get_mut(at) {
+                        call.arguments += &text;
+                    }
+                }
+            }
         }
     }
 }
 
-/// How much of a choice was told. Text may be held back in case it becomes a stop string; its tokens wait with it, and go with it if
-/// it never comes: tokens that are told join to the text, or end with the token in which the text ends.
+/// A part of a choice that can be told.
+#[derive(Debug)]
+pub(super) struct Spoken {
+    pub said: Said,
+    /// Tokens of its text.
+    pub tokens: Vec<TokenLogprob>,
+}
+
+impl Spoken {
+    /// Its text, if it is text.
+    pub fn text(&self) -> String {
+        match &self.said {
+            Said::Text(text) => text.clone(),
+            Said::Call { .. } | Said::Arguments { .. } => String::new(),
+        }
+    }
+}
+
+/// How much of a choice was told. Text may be held back in case it becomes a stop string, or a call; its tokens wait with it, and go
+/// with it if it never comes: tokens that are told join to the text, or end with the token in which the text ends.
 #[derive(Debug, Default)]
 pub struct Told {
     text: usize,
     tokens: usize,
     held: VecDeque<TokenLogprob>,
+    reader: Option<CallReader>,
 }
 
 impl Told {
-    /// The tokens that belong to what is told with this piece.
-    fn tokens(&mut self, piece: &Piece) -> Vec<TokenLogprob> {
-        self.text += piece.text.len();
+    /// Nothing was told of a choice that calls so, if it does.
+    fn new(calls: Option<Calling>) -> Self {
+        Self {
+            reader: calls.map(CallReader::new),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a function was called.
+    pub(super) fn has_called(&self) -> bool {
+        self.reader.as_ref().is_some_and(CallReader::has_called)
+    }
+
+    /// What can be told with this piece.
+    pub(super) fn push(&mut self, piece: &Piece) -> Vec<Spoken> {
         self.held.extend(piece.logprob.as_ref().map(token));
+        let said = match &mut self.reader {
+            None => vec![Said::Text(piece.text.clone())],
+            Some(reader) => reader.push(&piece.text),
+        };
+        self.parts(said)
+    }
+
+    /// What was held back, at the end.
+    pub(super) fn finish(&mut self) -> Vec<Spoken> {
+        let said = self.reader.as_mut().map(CallReader::finish);
+        self.parts(said.unwrap_or_default())
+    }
+
+    fn parts(&mut self, said: Vec<Said>) -> Vec<Spoken> {
+        let part = |said: Said| {
+            let tokens = match &said {
+                Said::Text(text) => self.tokens(text.len()),
+                Said::Call { .. } | Said::Arguments { .. } => Vec::new(),
+            };
+            Spoken { said, tokens }
+        };
+        said.into_iter().map(part).collect()
+    }
+
+    /// The tokens that belong to so many more bytes of text.
+    fn tokens(&mut self, bytes: usize) -> Vec<TokenLogprob> {
+        self.text += bytes;
         let mut out = Vec::new();
         while self.tokens < self.text
             && let Some(next) = self.held.pop_front()
@@ -247,6 +405,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::intake::calls::CallStyle;
 
     fn frame() -> Frame {
         Frame {
@@ -254,6 +413,8 @@ mod tests {
             created: 7,
             model: "m@0a1b2c3d".into(),
             logprobs: false,
+            calls: None,
+            profile: SamplingProfile::SeededTop4,
             replayed: false,
         }
     }
@@ -304,7 +465,8 @@ mod tests {
             json!(frame().opening(0))["choices"][0]["delta"],
             json!({"role": "assistant", "content": ""})
         );
-        let last = json!(frame().closing(0, &end("J", 3, 9)));
+        let closing = frame().closing(0, &end("J", 3, 9), &mut frame().told());
+        let last = json!(closing[0]);
         assert_eq!(last["choices"][0]["finish_reason"], "stop");
         assert_eq!(
             last["mythic"],
@@ -352,7 +514,7 @@ mod tests {
     #[test]
     fn a_step_without_text_is_not_sent() {
         let mut told = Told::default();
-        assert!(frame().step(0, &piece(""), &mut told).is_none());
+        assert!(frame().step(0, &piece(""), &mut told).is_empty());
     }
 
     #[test]
@@ -362,7 +524,7 @@ mod tests {
             ..frame()
         };
         let step = json!(frame.step(0, &piece("a"), &mut Told::default()));
-        assert_eq!(step["choices"][0]["logprobs"], Value::Null);
+        assert_eq!(step[0]["choices"][0]["logprobs"], Value::Null);
         let body = json!(frame.completion(&[answer(vec![piece("a")])]));
         assert_eq!(body["choices"][0]["logprobs"], Value::Null);
         let empty = json!(frame.completion(&[answer(vec![piece("")])]));
@@ -400,8 +562,9 @@ mod tests {
         let mut streamed = String::new();
         let mut state = Told::default();
         for piece in &pieces {
-            let chunk = json!(frame.step(0, piece, &mut state));
-            streamed += &tokens(&chunk["choices"][0]["logprobs"]["content"]);
+            for chunk in frame.step(0, piece, &mut state) {
+                streamed += &tokens(&json!(chunk)["choices"][0]["logprobs"]["content"]);
+            }
         }
         assert!(told.starts_with(&streamed) && streamed.len() >= text.trim_end().len());
     }
@@ -413,9 +576,91 @@ mod tests {
             ..frame()
         };
         let mut told = Told::default();
-        assert!(frame.step(0, &spoken("", "ab"), &mut told).is_none());
-        let chunk = frame.step(0, &spoken("abcd", "cd"), &mut told).unwrap();
-        let content = &chunk.choices[0].logprobs.as_ref().unwrap().content;
+        assert!(frame.step(0, &spoken("", "ab"), &mut told).is_empty());
+        let chunks = frame.step(0, &spoken("abcd", "cd"), &mut told);
+        let content = &chunks[0].choices[0].logprobs.as_ref().unwrap().content;
         assert_eq!(content.len(), 2);
+    }
+
+    /// A frame of an answer that may call, and such an answer.
+    fn calling() -> (Frame, ChoiceAnswer) {
+        let frame = Frame {
+            logprobs: true,
+            calls: Some(Calling {
+                style: CallStyle::Hermes,
+                is_alone: false,
+            }),
+            profile: SamplingProfile::SeededFull,
+            ..frame()
+        };
+        let pieces = [
+            "Wait.",
+            "\n<tool_call>\n{\"name\": \"f\", ",
+            "\"arguments\": {\"x\": ",
+            "1}}\n</tool_call>",
+        ];
+        let pieces = pieces.map(|text| spoken(text, text));
+        (frame, answer(pieces.to_vec()))
+    }
+
+    #[test]
+    fn calls_are_apart_from_text_and_say_why_the_answer_ended() {
+        let (frame, answer) = calling();
+        let body = json!(frame.completion(&[answer]));
+        let choice = &body["choices"][0];
+        assert_eq!(choice["finish_reason"], "tool_calls");
+        assert_eq!(choice["message"]["content"], "Wait.");
+        let call = &choice["message"]["tool_calls"][0];
+        assert_eq!(call["type"], "function");
+        assert_eq!(
+            call["function"],
+            json!({"name": "f", "arguments": "{\"x\": 1}"})
+        );
+        // Tokens of calls are not of the text.
+        assert_eq!(choice["logprobs"]["content"].as_array().unwrap().len(), 1);
+        assert_eq!(body["system_fingerprint"], "fp_0a1b2c3d_full");
+    }
+
+    #[test]
+    fn a_stream_of_calls_joins_to_the_calls_of_the_whole_answer() {
+        let (frame, answer) = calling();
+        let mut told = frame.told();
+        let mut chunks = Vec::new();
+        for piece in &answer.pieces {
+            chunks.extend(frame.step(0, piece, &mut told));
+        }
+        chunks.extend(frame.closing(0, &answer.end, &mut told));
+        let chunks = json!(chunks);
+        let deltas: Vec<&Value> = chunks
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"][0])
+            .filter(|call| call.is_object())
+            .collect();
+        let whole = json!(frame.completion(&[answer]));
+        let call = &whole["choices"][0]["message"]["tool_calls"][0];
+        assert_eq!(deltas[0]["id"], call["id"]);
+        assert_eq!(deltas[0]["function"]["name"], "f");
+        assert!(
+            deltas[1..]
+                .iter()
+                .all(|delta| delta.get("id").is_none() && delta["index"] == 0)
+        );
+        let arguments: String = deltas
+            .iter()
+            .filter_map(|delta| delta["function"]["arguments"].as_str())
+            .collect();
+        assert_eq!(arguments, call["function"]["arguments"]);
+        let last = chunks.as_array().unwrap().last().unwrap();
+        assert_eq!(last["choices"][0]["finish_reason"], "tool_calls");
+    }
+
+    #[test]
+    fn an_answer_that_only_calls_has_no_content() {
+        let (frame, _) = calling();
+        let text = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+        let body = json!(frame.completion(&[answer(vec![piece(text)])]));
+        assert_eq!(body["choices"][0]["message"]["content"], Value::Null);
     }
 }

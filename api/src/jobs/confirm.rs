@@ -81,7 +81,7 @@ fn ours(attempt: &Attempt, job: &Job) -> bool {
         && terms.seed == job_seed(&attempt.job.to_bytes(), &asked.user_seed)
         && terms.temperature_milli.get() == asked.temperature_milli.get()
         && terms.sampling_profile == asked.sampling_profile
-        && terms.stop_hash == asked.stop_hash
+        && terms.options_hash == asked.options_hash
         && job.terms_hash == terms.hash()
 }
 

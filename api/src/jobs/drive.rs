@@ -6,8 +6,11 @@ use std::{sync::Arc, time::Duration};
 use futures::StreamExt;
 use mythic_http::Trace;
 use mythic_interface::state::Job;
+use mythic_sampling::Options;
 use mythic_trace::{Kind, Span};
-use mythic_wire::{Evidence, Finish, InferenceRequest, NodeEvent, parse_hex32};
+use mythic_wire::{
+    Evidence, Finish, InferenceRequest, NodeEvent, evidence::options_fit, parse_hex32,
+};
 use solana_pubkey::Pubkey;
 use tokio::time::{Instant, timeout_at};
 
@@ -99,12 +102,22 @@ struct Incoming<'a> {
 pub async fn drive(d: &Dispatch<'_>, transaction: String, trace: &Trace) -> Outcome {
     let mut incoming = Incoming::new(d, trace);
     let plan = &d.work.plan;
+    let options = plan.options.as_ref().map(Options::to_wire).transpose();
+    let options = match options {
+        Ok(options) => options,
+        Err(refusal) => return Outcome::Failed(refusal.to_string()),
+    };
     let request = InferenceRequest {
         transaction,
         job: d.attempt.job.to_string(),
         prompt_ids: plan.prompt_ids.clone(),
         salt: hex::encode(plan.salt),
-        stop: plan.stop.clone(),
+        // Options have their stop strings with them.
+        stop: match options {
+            Some(_) => Vec::new(),
+            None => plan.stop.clone(),
+        },
+        options,
         logprobs: d.work.top_logprobs.is_some(),
     };
     let budget = STREAM_BYTES
@@ -184,8 +197,9 @@ impl<'a> Incoming<'a> {
             d,
             span: trace.span.clone(),
             decoder: Decoder::new(
-                &d.work.plan.model.formatter,
+                &d.work.plan.model,
                 &d.work.plan.stop,
+                d.work.plan.options.as_ref(),
                 d.work.top_logprobs,
             ),
             pieces: Vec::new(),
@@ -315,6 +329,9 @@ impl<'a> Incoming<'a> {
             || evidence.temperature_milli != job.terms.temperature_milli.get()
         {
             return Err("the evidence is of another job, or of other terms");
+        }
+        if !options_fit(&job.terms, &evidence.salt, evidence.options.as_deref()) {
+            return Err("the evidence is of other options");
         }
         let digests = evidence
             .verify()

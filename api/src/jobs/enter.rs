@@ -173,6 +173,8 @@ fn head(entry: &Entry, id: String, created: i64) -> RunHead {
         model: entry.plan.model.id.clone(),
         choices: entry.choices,
         logprobs: entry.top_logprobs.is_some(),
+        calls: entry.plan.calls,
+        profile: entry.plan.profile(),
         rejoin: entry.rejoin,
     }
 }

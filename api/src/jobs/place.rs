@@ -190,6 +190,7 @@ pub fn new_attempt(
         arguments,
         ceiling: plan.ceiling,
         stop: plan.stop.clone(),
+        options: plan.options.clone(),
         validators: Vec::new(),
         client_paid,
         state: State::Sent,

@@ -4,11 +4,13 @@ use axum::http::StatusCode;
 use mythic_interface::state::{Job, JobStatus};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::tokenizer::{DecodeStream, StopMatcher};
+use mythic_sampling::Options;
 use mythic_wire::{Evidence, Finish};
 use solana_pubkey::Pubkey;
 
 use crate::{
     error::{ApiError, ApiResult},
+    intake::plan::Served,
     jobs::Jobs,
     jobs::answer::{Candidate, ChoiceAnswer, ChoiceEnd, Piece, logprobs},
     store::Attempt,
@@ -22,11 +24,17 @@ pub fn receipt(parts: &Jobs, job: &Pubkey) -> String {
     )
 }
 
+/// OpenAI's log-probability of a token that is not among those that are shown: of what is drawn beyond the four likeliest nobody
+/// knows more than that it is below theirs.
+const UNSHOWN: f64 = -9999.0;
+
 /// Turns token ids into the steps of an answer.
 pub struct Decoder<'a> {
     formatter: &'a PromptFormatter,
     text: DecodeStream<'a>,
     stops: StopMatcher,
+    /// A control token that is shown, and its text.
+    shown: Option<(u32, &'static str)>,
     top: Option<u8>,
     /// A stop string has come.
     pub stopped: bool,
@@ -34,13 +42,28 @@ pub struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     /// A decoder for one answer.
-    pub fn new(formatter: &'a PromptFormatter, stop: &[String], top: Option<u8>) -> Self {
+    pub fn new(
+        model: &'a Served,
+        stop: &[String],
+        options: Option<&Options>,
+        top: Option<u8>,
+    ) -> Self {
+        let formatter = &model.formatter;
         Self {
             formatter,
+            shown: model.shown(options),
             text: formatter.decode_stream(),
             stops: StopMatcher::new(stop.to_vec()),
             top,
             stopped: false,
+        }
+    }
+
+    /// Shows the text of a control token; what was held back before it can't become a stop string any more.
+    fn show_control(&mut self, text: &str) -> String {
+        match self.stopped {
+            true => String::new(),
+            false => self.stops.finish() + text,
         }
     }
 
@@ -57,32 +80,31 @@ impl<'a> Decoder<'a> {
     pub fn push(&mut self, token: u32, top4: &[(u32, i32); 4], log_sum_exp: Option<f32>) -> Piece {
         let over = self.stopped;
         let text = self.text.push(token);
-        let text = self.show(&text);
+        let text = match self.shown {
+            Some((shown, text)) if shown == token => self.show_control(text),
+            _ => self.show(&text),
+        };
         let hidden = over || self.formatter.eos_ids().contains(&token);
         let logprobs = log_sum_exp.and_then(|sum| logprobs(top4.map(|(_, logit)| logit), sum));
+        let candidate = |id: u32, logprob: f64| {
+            let bytes = self.formatter.tokenizer().piece(id).to_vec();
+            Candidate {
+                token: String::from_utf8_lossy(&bytes).into_owned(),
+                logprob,
+                bytes,
+            }
+        };
         let logprob = match (self.top, logprobs) {
             (Some(top), Some(logprobs)) if !hidden => {
-                let candidates: Vec<Candidate> = top4
-                    .iter()
-                    .zip(logprobs)
-                    .map(|((id, _), logprob)| {
-                        let bytes = self.formatter.tokenizer().piece(*id).to_vec();
-                        Candidate {
-                            token: String::from_utf8_lossy(&bytes).into_owned(),
-                            logprob,
-                            bytes,
-                        }
-                    })
-                    .collect();
-                top4.iter()
-                    .position(|(id, _)| *id == token)
-                    .and_then(|at| candidates.get(at).cloned())
-                    .map(|chosen| {
-                        (
-                            chosen,
-                            candidates.into_iter().take(usize::from(top)).collect(),
-                        )
-                    })
+                let at = top4.iter().position(|(id, _)| *id == token);
+                let own = at.and_then(|at| logprobs.get(at).copied());
+                let likeliest = top4.iter().zip(logprobs).take(usize::from(top));
+                Some((
+                    candidate(token, own.unwrap_or(UNSHOWN)),
+                    likeliest
+                        .map(|((id, _), logprob)| candidate(*id, logprob))
+                        .collect(),
+                ))
             }
             _ => None,
         };
@@ -164,7 +186,8 @@ pub fn answer_from(
         .catalogue
         .at(&attempt.model)
         .ok_or_else(|| wrong("this gateway does not serve the job's model"))?;
-    let (pieces, stopped) = Decoder::new(&model.formatter, &attempt.stop, top).all(evidence);
+    let decoder = Decoder::new(model, &attempt.stop, attempt.options.as_ref(), top);
+    let (pieces, stopped) = decoder.all(evidence);
     let finish = match stopped {
         true => Finish::Stopped,
         false => Finish::from_u8(job.finish_reason).unwrap_or(Finish::Cancelled),

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
+use mythic_interface::state::SamplingProfile;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::ApiError,
-    intake::render::Frame,
+    intake::{calls::Calling, render::Frame},
     jobs::answer::{ChoiceAnswer, ChoiceEnd, Piece},
 };
 
@@ -57,6 +58,10 @@ pub struct RunHead {
     pub choices: u32,
     /// The answer carries log-probabilities.
     pub logprobs: bool,
+    /// How the answer calls functions, if it may.
+    pub calls: Option<Calling>,
+    /// How tokens are chosen.
+    pub profile: SamplingProfile,
     /// Whether a client that was lost may come back.
     pub rejoin: Rejoin,
 }
@@ -179,6 +184,8 @@ impl Run {
             created: self.head.created,
             model: self.head.model.clone(),
             logprobs: self.head.logprobs,
+            calls: self.head.calls,
+            profile: self.head.profile,
             replayed: self.replayed,
         }
     }
@@ -339,6 +346,8 @@ mod tests {
             model: "m".into(),
             choices: 1,
             logprobs: false,
+            calls: None,
+            profile: SamplingProfile::SeededTop4,
             rejoin,
         }
     }

@@ -36,8 +36,11 @@ pub fn parse_job(id: &str) -> ApiResult<Pubkey> {
 
 /// A job's address out of a parameter, or 400 that names it.
 fn parse_named(param: &str, id: &str) -> ApiResult<Pubkey> {
-    // Answers are named chatcmpl-<job>: that works here too.
-    let id = id.strip_prefix("chatcmpl-").unwrap_or(id);
+    // Answers are named by their job: that works here too.
+    let id = ["chatcmpl-", "cmpl-", "resp_"]
+        .iter()
+        .find_map(|prefix| id.strip_prefix(prefix))
+        .unwrap_or(id);
     id.parse()
         .map_err(|_| {
             ApiError::invalid(
@@ -465,7 +468,9 @@ mod tests {
     fn a_completion_id_is_a_job_id_too() {
         let job = Pubkey::new_from_array([5; 32]);
         assert_eq!(parse_job(&job.to_string()), Ok(job));
-        assert_eq!(parse_job(&format!("chatcmpl-{job}")), Ok(job));
+        for prefix in ["chatcmpl-", "cmpl-", "resp_"] {
+            assert_eq!(parse_job(&format!("{prefix}{job}")), Ok(job));
+        }
         assert_eq!(parse_job("'; DROP").unwrap_err().code, "invalid_request");
     }
 }

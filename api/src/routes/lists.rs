@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    fleet::judges::Judges,
+    fleet::{judges::Judges, validators::capacity},
     http::{PathParam, Query},
     intake::judges::judges,
     store::index::{
@@ -343,7 +343,7 @@ pub struct Network {
     sums: NetworkSums,
     /// Validators that are active on chain and announce themselves here; null while the chain is away.
     active_validators: Option<usize>,
-    /// Output tokens a second of all that announce a speed; null if none does.
+    /// Output tokens a second that validators say they made together in recent work; null if none does.
     capacity_tokens_per_second: Option<f64>,
 }
 
@@ -365,18 +365,11 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Network>> {
         ),
         Err(_) => None,
     };
-    let speeds: Vec<f64> = announced
-        .values()
-        .filter_map(|a| {
-            a.tokens_per_second
-                .map(|speed| speed * f64::from(a.max_concurrent.max(1)))
-        })
-        .collect();
     Ok(Json(Network {
         object: "network",
         sums,
         active_validators,
-        capacity_tokens_per_second: (!speeds.is_empty()).then(|| speeds.iter().sum()),
+        capacity_tokens_per_second: capacity(announced.values()),
     }))
 }
 
@@ -403,6 +396,8 @@ pub struct ModelView {
     status: Option<&'static str>,
     /// Arithmetic of its logits.
     kernel_profile: Option<&'static str>,
+    /// Its results are compared to the bit, so that options, functions and formats can be asked for.
+    is_exact: Option<bool>,
     price_in_lamports_per_1k: Option<u32>,
     price_out_lamports_per_1k: Option<u32>,
     /// Tokens of prompt and answer together.
@@ -447,6 +442,7 @@ async fn model_view(app: &App, model: &crate::intake::plan::Served) -> ModelView
             .and_then(|c| u8::try_from(c.spec.kernel_profile.get()).ok())
             .and_then(KernelProfile::from_u8)
             .map(KernelProfile::as_str),
+        is_exact: chain.map(|c| c.spec.is_exact()),
         price_in_lamports_per_1k: chain.map(|c| c.price_in.get()),
         price_out_lamports_per_1k: chain.map(|c| c.price_out.get()),
         context_length: chain.map(|c| c.spec.context_length.get()),

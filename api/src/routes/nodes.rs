@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State, http::StatusCode};
 use mythic_client::Commitment;
 use mythic_interface::state::NO_KEY;
+use mythic_sampling::Options;
 use mythic_wire::{Announcement, JobResult, PromptBody, parse_hex32, signed::purpose};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
@@ -150,15 +151,21 @@ pub async fn prompt(
             "this gateway holds no such prompt",
         ));
     }
-    for (address, prompt_ids, salt, stop) in kept {
-        let Some((_, job)) = pay::job(&app.chain, &address, Commitment::Processed).await? else {
+    for prompt in kept {
+        let Some((_, job)) = pay::job(&app.chain, &prompt.job, Commitment::Processed).await? else {
             continue;
         };
         if is_operator(&app, &job.validator, &signer).await? {
+            let options = prompt.options.as_ref().map(Options::to_wire);
             return Ok(Json(PromptBody {
-                prompt_ids,
-                salt: hex::encode(salt),
-                stop,
+                prompt_ids: prompt.ids,
+                salt: hex::encode(prompt.salt),
+                // Options have their stop strings with them.
+                stop: match options {
+                    Some(_) => Vec::new(),
+                    None => prompt.stop,
+                },
+                options: options.transpose().map_err(ApiError::internal)?,
             }));
         }
     }

@@ -1,6 +1,7 @@
 //! Attempts: the job addresses of requests, their states and answers. Every change of a state is an event of the machine.
 
 use mythic_interface::ix::{Instruction as _, RequestInference};
+use mythic_sampling::Options;
 use serde_json::Value;
 use solana_pubkey::Pubkey;
 use tokio_postgres::Row;
@@ -49,6 +50,8 @@ pub struct Attempt {
     pub ceiling: u64,
     /// Stop strings.
     pub stop: Vec<String>,
+    /// What says how tokens are chosen, beyond the four likeliest.
+    pub options: Option<Options>,
     /// Authorities that were asked.
     pub validators: Vec<Pubkey>,
     /// The client sent its own transaction.
@@ -81,7 +84,7 @@ impl Attempt {
 }
 
 const ATTEMPT: &str = "a.job, a.request_id, r.key_id, a.choice, a.attempt, a.nonce, a.owner, a.requester, a.model, a.arguments,
-    a.ceiling_lamports, a.stop, a.validators, a.client_paid, a.state, a.looks, a.signature, a.answer, extract(epoch FROM a.created_at)::bigint AS created";
+    a.ceiling_lamports, a.stop, a.options, a.validators, a.client_paid, a.state, a.looks, a.signature, a.answer, extract(epoch FROM a.created_at)::bigint AS created";
 
 fn attempt(row: &Row) -> Option<Attempt> {
     Some(Attempt {
@@ -97,6 +100,11 @@ fn attempt(row: &Row) -> Option<Attempt> {
         arguments: *RequestInference::decode(&row.get::<_, Vec<u8>>("arguments")).ok()?,
         ceiling: u64::try_from(row.get::<_, i64>("ceiling_lamports")).ok()?,
         stop: row.get("stop"),
+        options: row
+            .get::<_, Option<Vec<u8>>>("options")
+            .map(|bytes| Options::decode(&bytes))
+            .transpose()
+            .ok()?,
         validators: row
             .get::<_, Vec<Vec<u8>>>("validators")
             .into_iter()
@@ -132,11 +140,13 @@ pub async fn insert_attempt(
         .await?;
     }
     let arguments = &attempt.arguments;
+    let options = attempt.options.as_ref().map(Options::encode);
+    let options = options.transpose().map_err(ApiError::internal)?;
     transaction
         .execute(
             "INSERT INTO gateway.attempt (job, request_id, choice, attempt, nonce, owner, requester, model, prompt_hash, prompt_tokens,
-                max_output_tokens, price_in, price_out, ceiling_lamports, arguments, stop, client_paid, state, signature)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+                max_output_tokens, price_in, price_out, ceiling_lamports, arguments, stop, client_paid, state, signature, options)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
             &[
                 &attempt.job.as_ref(),
                 &attempt.request_id,
@@ -157,6 +167,7 @@ pub async fn insert_attempt(
                 &attempt.client_paid,
                 &attempt.state.word(),
                 &attempt.signature,
+                &options,
             ],
         )
         .await?;

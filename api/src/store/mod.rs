@@ -13,7 +13,8 @@ pub use instances::{Watch, adopt, beat, bury, leave, own};
 pub use outlay::Funds;
 pub use prompts::{KeptPrompt, prompts};
 pub use requests::{
-    Begin, End, NewRequest, StoredRequest, answer_value, answers_of, begin, end_request, reopen,
+    Begin, End, NewRequest, StoredRequest, answer_value, answers_of, begin, end_request, is_taken,
+    reopen,
 };
 
 use std::time::{Instant, SystemTime};
@@ -43,6 +44,7 @@ const FILES: &[Migration] = migrations!("../sql/gateway":
     "0005_finish.sql",
     "0006_fresh.sql",
     "0007_payments.sql",
+    "0008_options.sql",
 );
 
 const OWNER: Owner = Owner {

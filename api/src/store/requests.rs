@@ -120,6 +120,19 @@ pub async fn begin(pool: &Pool, request: &NewRequest, repeat: bool) -> ApiResult
     Ok(Begin::Found(Box::new(stored(&row))))
 }
 
+/// Whether a request under this key is under way or answered: what it asks was checked when it came.
+pub async fn is_taken(pool: &Pool, key_id: &str, idempotency_key: &str) -> ApiResult<bool> {
+    let client = pool.get().await?;
+    let row = client
+        .query_one(
+            "SELECT EXISTS (SELECT FROM gateway.request
+                             WHERE key_id = $1 AND idempotency_key = $2 AND state IN ('running', 'done'))",
+            &[&key_id, &idempotency_key],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
 /// Takes a failed request up again; false if somebody else did.
 pub async fn reopen(pool: &Pool, id: &str, instance: &str) -> ApiResult<bool> {
     let client = pool.get().await?;

@@ -15,7 +15,7 @@ use mythic_interface::{
     ix::{GrantSpend, RegisterModel, RegisterValidator},
     le::{Text, U16, U32, U64},
     params::Params,
-    state::{GRANT_MODELS, Job, ModelSpec},
+    state::{GRANT_MODELS, Job, KernelProfile, ModelSpec},
 };
 use serde_json::{Value, json};
 use solana_instruction::Instruction;
@@ -30,6 +30,8 @@ use crate::validators::{self, Validator};
 
 pub const SOL: u64 = 1_000_000_000;
 pub const MODEL: &str = "tiny";
+/// The same, registered as one whose arithmetic is exact; the gateway of all tests does not serve it.
+pub const EXACT: &str = "tiny-exact";
 /// Places of one address at the feed.
 pub const FEED_PLACES: u32 = 24;
 
@@ -57,6 +59,8 @@ pub struct World {
     pub admin: Keypair,
     pub dev: Keypair,
     pub model: Pubkey,
+    /// The exact model, for gateways that serve it too.
+    pub exact: ModelConfig,
     pub validators: Vec<Arc<Validator>>,
     _dir: tempfile::TempDir,
     _postgres: std::process::Child,
@@ -89,6 +93,7 @@ struct Parts {
     dev: Keypair,
     gateway_key: Pubkey,
     model: Pubkey,
+    exact: ModelConfig,
     validators: Vec<Arc<Validator>>,
 }
 
@@ -104,6 +109,7 @@ impl Parts {
             admin: self.admin,
             dev: self.dev,
             model: self.model,
+            exact: self.exact,
             validators: self.validators,
             _dir: self.dir,
             _postgres: self.postgres,
@@ -138,7 +144,7 @@ async fn start() -> Parts {
         models: vec![ModelConfig {
             name: MODEL.into(),
             identity: hex::encode(spec().identity(keys.admin.pubkey().as_array())),
-            gguf,
+            gguf: gguf.clone(),
         }],
         ..configured(dir.path(), &keys)
     };
@@ -147,6 +153,11 @@ async fn start() -> Parts {
         config.clone(),
         CancellationToken::new(),
     ));
+    let exact = ModelConfig {
+        name: EXACT.into(),
+        identity: hex::encode(exact_spec().identity(keys.admin.pubkey().as_array())),
+        gguf,
+    };
     let url = config.public_url.clone();
     eventually("the gateway", async || {
         reqwest::get(format!("{url}/v1/models"))
@@ -163,6 +174,7 @@ async fn start() -> Parts {
         admin: keys.admin,
         dev: keys.dev,
         model,
+        exact,
         validators,
     }
 }
@@ -227,15 +239,18 @@ async fn set_up(chain: &ChainClient, keys: &Keys) -> (Pubkey, Vec<Arc<Validator>
         &Params::dev(),
     );
     send(chain, &[initialize], &[admin]).await;
-    let spec = spec();
-    let name = Text::new(MODEL).unwrap();
-    let register = ix::register_model(
-        admin.pubkey(),
-        admin.pubkey(),
-        &RegisterModel { spec, name },
-    );
-    send(chain, &[register], &[admin]).await;
-    let model = pda::model(&spec.identity(admin.pubkey().as_array()));
+    let mut models = Vec::new();
+    for (spec, name) in [(spec(), MODEL), (exact_spec(), EXACT)] {
+        let name = Text::new(name).unwrap();
+        let register = ix::register_model(
+            admin.pubkey(),
+            admin.pubkey(),
+            &RegisterModel { spec, name },
+        );
+        send(chain, &[register], &[admin]).await;
+        models.push(pda::model(&spec.identity(admin.pubkey().as_array())));
+    }
+    let model = models[0];
     let deposit = ix::deposit_vault(dev.pubkey(), dev.pubkey(), 100 * SOL);
     send(chain, &[deposit], &[dev]).await;
     grant(chain, dev, &keys.delegate.pubkey(), SOL).await;
@@ -256,7 +271,7 @@ async fn set_up(chain: &ChainClient, keys: &Keys) -> (Pubkey, Vec<Arc<Validator>
             endpoint: Text::new(&endpoint).unwrap(),
         };
         let register =
-            ix::register_validator(authority.pubkey(), authority.pubkey(), &args, &[model]);
+            ix::register_validator(authority.pubkey(), authority.pubkey(), &args, &models);
         send(chain, &[register], &[&authority]).await;
         validators.push(validator);
     }
@@ -634,6 +649,14 @@ pub fn spec() -> ModelSpec {
         min_vram_mib: U32::new(0),
         eos_count: 1,
         eos_ids,
+    }
+}
+
+/// A model of the same file whose results are compared to the bit.
+pub fn exact_spec() -> ModelSpec {
+    ModelSpec {
+        kernel_profile: U16::new(KernelProfile::CpuWA8 as u16),
+        ..spec()
     }
 }
 

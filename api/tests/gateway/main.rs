@@ -15,6 +15,7 @@ mod latency;
 mod manners;
 mod market;
 mod money;
+mod options;
 mod own;
 mod patience;
 mod repeats;

@@ -102,21 +102,10 @@ async fn an_unknown_route_is_404_in_our_shape() {
 }
 
 #[tokio::test]
-async fn the_responses_api_names_the_route_that_works() {
-    let (status, _, error) = refused(request(
-        Method::POST,
-        "/v1/responses",
-        Some("application/json"),
-        "{}",
-    ))
-    .await;
+async fn a_response_that_is_asked_for_by_its_id_is_said_not_to_be_kept() {
+    let (status, _, error) = refused(request(Method::GET, "/v1/responses/resp_1", None, "")).await;
     assert_eq!(status, 404);
-    assert!(
-        error["message"]
-            .as_str()
-            .unwrap()
-            .contains("/v1/chat/completions")
-    );
+    assert!(error["message"].as_str().unwrap().contains("not kept"));
 }
 
 #[tokio::test]
@@ -177,11 +166,11 @@ async fn malformed_json_is_400() {
 #[tokio::test]
 async fn an_unsupported_parameter_is_named() {
     let mut body = hello();
-    body["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    body["functions"] = json!([{"name": "f"}]);
     let (status, code, error) = refused(chat(body)).await;
     assert_eq!(
         (status, code.as_str(), error["param"].as_str()),
-        (400, "unsupported_parameter", Some("tools"))
+        (400, "unsupported_parameter", Some("functions"))
     );
 }
 

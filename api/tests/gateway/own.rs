@@ -80,7 +80,13 @@ fn an_open_job_is_worked_by_whoever_accepts_it() {
             .chain([crate::validators::EOS])
             .collect();
         let job = world.job(&id).await;
-        let evidence = worker.prove(&address, &job, (&prompt.prompt_ids, salt), &output);
+        let evidence = worker.prove(
+            &address,
+            &job,
+            (&prompt.prompt_ids, salt),
+            prompt.options.clone(),
+            &output,
+        );
         let result = serde_json::to_vec(&JobResult {
             job: id.clone(),
             finish_reason: Finish::Eos,
@@ -165,7 +171,7 @@ impl Own {
             user_seed: [5; 32],
             temperature_milli: U16::new(0),
             sampling_profile: 1,
-            stop_hash: stop_hash::<String>(&[]),
+            options_hash: stop_hash::<String>(&[]),
             prompt_source: Text::new(&self.word("prompt_source")).unwrap(),
             deadline_slots: U32::new(500),
             rules_hash: mythic_wire::parse_hex32(&self.word("rules_hash")).unwrap(),
@@ -218,6 +224,41 @@ fn a_client_may_sign_and_pay_for_itself() {
         let job = world.job(body["mythic"]["job"].as_str().unwrap()).await;
         let wallet = own.wallet.pubkey().to_bytes();
         assert_eq!((job.rent_payer, job.terms.owner), (wallet, wallet));
+    });
+}
+
+#[test]
+fn a_repeat_is_answered_though_the_nonce_of_its_transaction_is_over() {
+    within(|world| async move {
+        let own = Own::new(world, "come again").await;
+        let mut arguments = own.arguments();
+        let last = own.slot + 80;
+        arguments.nonce = window::nonce(last, *b"client-3");
+        let paid = own.paid(world, &arguments).await;
+        let ask = || {
+            let request = reqwest::Client::new().post(format!("{}/v1/chat/completions", world.url));
+            request
+                .header("idempotency-key", "own-again-1")
+                .json(&paid)
+                .send()
+        };
+        let first: Value = ask().await.unwrap().json().await.unwrap();
+        assert_eq!(first["choices"][0]["message"]["content"], ANSWER, "{first}");
+        eventually("the nonce is over", async || {
+            world.chain.slot(Commitment::Processed).await.unwrap() > last
+        })
+        .await;
+        let again = ask().await.unwrap();
+        assert_eq!(again.headers()["x-mythic-replayed"], "true");
+        let again: Value = again.json().await.unwrap();
+        assert_eq!(again["mythic"]["job"], first["mythic"]["job"]);
+        assert_eq!(again["choices"][0]["message"]["content"], ANSWER);
+        // Without the key it is a request like any other, and too late.
+        let error = error_of(post(world, &paid).await, 400, "invalid_request").await;
+        assert!(
+            error["message"].as_str().unwrap().contains("nonce"),
+            "{error}"
+        );
     });
 }
 

@@ -22,6 +22,7 @@ use axum::{
 use base64::Engine;
 use mythic_client::{ChainClient, Commitment, ix};
 use mythic_interface::{ix::SubmitResult, le::U32, sampler::Sampling, state::Job};
+use mythic_sampling::Options;
 use mythic_wire::evidence::{Draft, Evidence};
 use mythic_wire::{ErrorBody, Finish, InferenceRequest, NodeEvent};
 use solana_keypair::Keypair;
@@ -31,6 +32,19 @@ use solana_transaction::versioned::VersionedTransaction;
 
 pub const EOS: u32 = 257;
 pub const ANSWER: &str = "Hello, said the node. STOP here.";
+/// Said to a prompt that has `[json]`.
+pub const JSON: &str = "{\"city\": \"Bern\"}";
+/// Said to a prompt that has `[calls]`.
+pub const CALLS: &str = "[{\"name\": \"weather\", \"arguments\": {\"city\": \"Bern\"}}]";
+
+/// What is said to a prompt.
+fn said(prompt: &str) -> &'static str {
+    match prompt {
+        _ if prompt.contains("[calls]") => CALLS,
+        _ if prompt.contains("[json]") => JSON,
+        _ => ANSWER,
+    }
+}
 
 /// What all validators share.
 pub struct Scene {
@@ -55,6 +69,8 @@ pub struct Validator {
     pub authority: Pubkey,
     pub operator: Keypair,
     evidence: Mutex<HashMap<String, Evidence>>,
+    /// Options of what it was asked, by job.
+    pub options: Mutex<HashMap<String, Option<Vec<u8>>>>,
     /// `x-request-id` and `traceparent` of what it was asked, by job.
     pub traces: Mutex<HashMap<String, [Option<String>; 2]>>,
 }
@@ -71,6 +87,7 @@ pub async fn start(
         authority,
         operator,
         evidence: Mutex::default(),
+        options: Mutex::default(),
         traces: Mutex::default(),
     });
     let router = Router::new()
@@ -110,6 +127,7 @@ impl Validator {
         address: &Pubkey,
         job: &Job,
         request: (&[u32], [u8; 16]),
+        options: Option<Vec<u8>>,
         output: &[u32],
     ) -> Evidence {
         Evidence::seal(Draft {
@@ -124,6 +142,7 @@ impl Validator {
                 seed: job.terms.seed,
                 temperature_milli: job.terms.temperature_milli.get(),
             },
+            options,
         })
         .unwrap()
     }
@@ -192,6 +211,10 @@ async fn infer(
         Some(value.to_owned())
     });
     me.traces.lock().unwrap().insert(request.job.clone(), trace);
+    me.options
+        .lock()
+        .unwrap()
+        .insert(request.job.clone(), request.options.clone());
     let prompt: Vec<u8> = request
         .prompt_ids
         .iter()
@@ -288,6 +311,8 @@ struct Script {
     stall: bool,
     /// Says that it is done, and submits nothing.
     unsubmitted: bool,
+    /// What it says.
+    text: &'static str,
 }
 
 impl Script {
@@ -304,6 +329,7 @@ impl Script {
             freeze: is("freeze"),
             stall: is("stall"),
             unsubmitted: is("unsubmitted"),
+            text: said(prompt),
         }
     }
 }
@@ -314,7 +340,13 @@ fn claim(me: &Validator, request: &InferenceRequest) -> Response {
     let output: Vec<u32> = "claimed".bytes().map(u32::from).chain([EOS]).collect();
     let salt = mythic_wire::parse_salt(&request.salt).unwrap();
     let job: Job = bytemuck::Zeroable::zeroed();
-    let evidence = me.prove(&address, &job, (&request.prompt_ids, salt), &output);
+    let evidence = me.prove(
+        &address,
+        &job,
+        (&request.prompt_ids, salt),
+        request.options.clone(),
+        &output,
+    );
     let digests = evidence.verify().unwrap();
     let mut events = vec![NodeEvent::Accepted {
         job: request.job.clone(),
@@ -352,6 +384,29 @@ struct Taken {
     request: InferenceRequest,
 }
 
+/// The tokens of an answer that says `text`, up to the job's limit or its stop string, and why it ends.
+fn written(text: &str, job: &Job, request: &InferenceRequest) -> (Vec<u32>, Finish) {
+    let most = job.terms.max_output_tokens.get() as usize;
+    let mut output: Vec<u32> = text.bytes().map(u32::from).chain([EOS]).collect();
+    let mut finish = Finish::Eos;
+    if output.len() > most {
+        output.truncate(most);
+        finish = Finish::Length;
+    }
+    let stop = match &request.options {
+        None => request.stop.clone(),
+        Some(bytes) => Options::from_wire(bytes).unwrap().stop,
+    };
+    if let Some(at) = stop
+        .first()
+        .and_then(|stop| text.find(stop.as_str()).map(|at| at + stop.len()))
+    {
+        output.truncate(at);
+        finish = Finish::Stopped;
+    }
+    (output, finish)
+}
+
 async fn answer(
     me: &Validator,
     taken: &Taken,
@@ -371,21 +426,7 @@ async fn answer(
     if script.die {
         return;
     }
-    let most = job.terms.max_output_tokens.get() as usize;
-    let mut output: Vec<u32> = ANSWER.bytes().map(u32::from).chain([EOS]).collect();
-    let mut finish = Finish::Eos;
-    if output.len() > most {
-        output.truncate(most);
-        finish = Finish::Length;
-    }
-    if let Some(at) = request
-        .stop
-        .first()
-        .and_then(|stop| ANSWER.find(stop.as_str()).map(|at| at + stop.len()))
-    {
-        output.truncate(at);
-        finish = Finish::Stopped;
-    }
+    let (mut output, finish) = written(script.text, job, request);
     for (position, token) in (0u32..).zip(&output) {
         if script.broken && position == 5 {
             return;
@@ -414,7 +455,13 @@ async fn answer(
         output[0] += 1;
     }
     let salt = mythic_wire::parse_salt(&request.salt).unwrap();
-    let evidence = me.prove(&address, job, (&request.prompt_ids, salt), &output);
+    let evidence = me.prove(
+        &address,
+        job,
+        (&request.prompt_ids, salt),
+        request.options.clone(),
+        &output,
+    );
     // A cancelled job takes a result for a while; one that is gone takes none.
     let now = me
         .scene

@@ -10,6 +10,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::Args;
+use mythic_engine::Choice;
 use mythic_lab::calibrate::{self, Event, Settings, report};
 use mythic_model::catalogue as model;
 use std::path::{Path, PathBuf};
@@ -31,9 +32,15 @@ pub struct Calibrate {
     /// Few prompts and short answers: a first look
     #[arg(long)]
     quick: bool,
+    /// Measure instead what an audit of this part of the layers (above 0, up to 1) costs and finds
+    #[arg(long, value_name = "PART", conflicts_with_all = ["python", "report"])]
+    audit: Option<f64>,
     /// Threads of the engine; 0 = one for each core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// A GPU that checks and writes the same answers again, without moving a bit: cuda, cuda:0,1
+    #[arg(long, default_value_t = Choice::Cpu)]
+    device: Choice,
     /// A Python that imports `xllamacpp`, to measure llama.cpp too [env: MYTHIC_PYTHON] [default: python3, python]
     #[arg(long, value_name = "FILE")]
     python: Option<PathBuf>,
@@ -58,6 +65,7 @@ impl Calibrate {
             prompts: self.prompts.unwrap_or(base.prompts),
             tokens: self.tokens.unwrap_or(base.tokens),
             threads: self.threads,
+            device: self.device.clone(),
             python: self
                 .python
                 .clone()
@@ -92,9 +100,30 @@ fn write_report(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, whole).with_context(|| format!("writing {}", path.display()))
 }
 
+/// Measures audits of layers.
+async fn audit(args: &Calibrate, path: &Path, part: f64) -> Result<()> {
+    let step = Step::new("Audits of layers");
+    let found = calibrate::audit::measure(path, &args.settings(), part).await?;
+    step.done();
+    match args.json {
+        true => terminal::json(&found)?,
+        false => say!("{}", found.markdown()),
+    }
+    match found.honest_failed {
+        0 => Ok(()),
+        count => Err(Exit::error(
+            exit::CHECK_FAILED,
+            format!("{count} honest answers did not pass their audit"),
+        )),
+    }
+}
+
 /// Runs `mythic calibrate`.
 pub async fn run(args: Calibrate) -> Result<()> {
     let path = file(args.model.as_deref()).await?;
+    if let Some(part) = args.audit {
+        return audit(&args, &path, part).await;
+    }
     let settings = args.settings();
     let mut step: Option<Step> = None;
     let mut tell = |event| match event {

@@ -13,6 +13,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use mythic_api::{GatewayConfig, app::Files};
+use mythic_bot::BotConfig;
 use mythic_client::keys;
 use mythic_devnet::DevnetConfig;
 use mythic_indexer::{IndexerConfig, Swap};
@@ -40,7 +41,8 @@ process!(
     IndexerConfig = "indexer",
     SettlerConfig = "settler",
     Told = "node",
-    ProviderConfig = "provider"
+    ProviderConfig = "provider",
+    BotConfig = "bot"
 );
 
 /// A process that has a configuration file.
@@ -58,6 +60,8 @@ pub enum ProcessName {
     Node,
     /// `mythic provider run`
     Provider,
+    /// `mythic bot`
+    Bot,
 }
 
 impl ProcessName {
@@ -69,7 +73,7 @@ impl ProcessName {
             Exit::error(
                 exit::USAGE,
                 format!(
-                    "{} names no process: pass --process gateway|chain|indexer|settler|node|provider",
+                    "{} names no process: pass --process gateway|chain|indexer|settler|node|provider|bot",
                     file.display()
                 ),
             )
@@ -84,6 +88,7 @@ impl ProcessName {
             Self::Settler => SettlerConfig::PROCESS,
             Self::Node => Told::PROCESS,
             Self::Provider => ProviderConfig::PROCESS,
+            Self::Bot => BotConfig::PROCESS,
         }
     }
 
@@ -106,6 +111,9 @@ impl ProcessName {
                 let mut models = config.models.iter();
                 models.try_for_each(|path| crate::model::check(path))
             }),
+            Self::Bot => {
+                config::load::<BotConfig>(file).and_then(|config| config.token().map(drop))
+            }
         }
     }
 }
@@ -113,7 +121,7 @@ impl ProcessName {
 /// Configuration files.
 #[derive(Subcommand, Debug)]
 pub enum Config {
-    /// Validate a file without starting anything. Of a gateway, a node and a provider keys and models are looked at too. Exit code 6 if
+    /// Validate a file without starting anything. Of a gateway, a node and a provider keys and models are looked at too, of a bot its token. Exit code 6 if
     /// something is wrong
     Check {
         /// TOML file
@@ -195,6 +203,7 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Settler => show(SettlerConfig::default(), json),
                 ProcessName::Node => show(Told::default(), json),
                 ProcessName::Provider => show(ProviderConfig::default(), json),
+                ProcessName::Bot => show(BotConfig::default(), json),
             }
         }
         Config::Check {
@@ -355,6 +364,8 @@ mod tests {
         assert!(settler.keypair_path.starts_with("/run/credentials"));
         let provider: ProviderConfig = config::load(Some(&take("provider"))).unwrap();
         assert_eq!(provider.models.len(), 1);
+        let bot: BotConfig = config::load(Some(&take("bot"))).unwrap();
+        assert!(bot.token_file.starts_with("/run/credentials"));
         for name in ["node", "verify"] {
             let told: Told = config::load(Some(&take(name))).unwrap();
             assert_eq!(told.node.models.len(), 1, "{name}");

@@ -3,6 +3,7 @@
 pub mod ai;
 mod alarms;
 mod archive;
+pub mod bot;
 pub mod calibrate;
 pub mod check;
 pub mod credit;

@@ -4,7 +4,7 @@ use super::wallet::send;
 use crate::{
     context::Connection,
     exit::{self, Exit},
-    model::{fetch_with_progress, spec},
+    model::{check, fetch_with_progress, pull_with_progress, spec},
     note,
     report::{Report, print_rows},
     say, terminal,
@@ -17,7 +17,8 @@ use mythic_interface::{
     le::{Text, U32},
     state::{Config, MODEL_NAME_LEN, Model as ModelAccount, ModelStatus},
 };
-use serde_json::json;
+use mythic_model::pull::{Fetched, ModelSource, PullError, Puller};
+use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,15 @@ use std::path::{Path, PathBuf};
 /// Models.
 #[derive(Subcommand, Debug)]
 pub enum Model {
-    /// Fetch the default model into the cache, checked by its SHA-256; prints its path
+    /// Fetch a model file into the cache, checked by its SHA-256; prints its path
+    ///
+    /// A hub's file is checked against the SHA-256 that the hub has on record. HF_ENDPOINT names another hub than huggingface.co.
     Pull {
+        /// hub:OWNER/REPO/FILE, an address (with --sha256), or the path of a file [default: the default model]
+        source: Option<String>,
+        /// SHA-256 that the file must have, 64 hex digits
+        #[arg(long, value_name = "HEX", requires = "source")]
+        sha256: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -70,8 +78,11 @@ pub enum Model {
         #[arg(long)]
         json: bool,
     },
-    /// Models the gateway serves, with prices per 1,000 tokens
+    /// Models the gateway serves, with prices per 1,000 tokens, and the files that were fetched
     List {
+        /// Only the files that were fetched; asks no gateway
+        #[arg(long)]
+        fetched: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -81,14 +92,11 @@ pub enum Model {
 /// Runs `mythic model`.
 pub async fn run(command: Model, connection: &Connection) -> Result<()> {
     match command {
-        Model::Pull { json } => {
-            let file = fetch_with_progress().await?;
-            match json {
-                true => terminal::json(&json!({ "file": file }))?,
-                false => say!("{}", file.display()),
-            }
-            Ok(())
-        }
+        Model::Pull {
+            source,
+            sha256,
+            json,
+        } => pull(source.as_deref(), sha256.as_deref(), json).await,
         Model::Register {
             file,
             name,
@@ -116,8 +124,58 @@ pub async fn run(command: Model, connection: &Connection) -> Result<()> {
             };
             update(&model, change, connection).await?.print(json)
         }
-        Model::List { json } => list(connection, json).await,
+        Model::List {
+            fetched: true,
+            json,
+        } => list_fetched(json),
+        Model::List { json, .. } => list(connection, json).await,
     }
+}
+
+/// Fetches a file and says whether this build could serve it.
+async fn pull(source: Option<&str>, sha256: Option<&str>, json: bool) -> Result<()> {
+    let (path, sha256) = match source {
+        None => (fetch_with_progress().await?, None),
+        Some(text) => {
+            let source = ModelSource::parse(text).map_err(refused)?;
+            let fetched = pull_with_progress(&source, sha256).await.map_err(refused)?;
+            if let Err(error) = check(&fetched.path) {
+                note!("This build can't serve it: {error:#}");
+            }
+            (fetched.path, Some(fetched.sha256))
+        }
+    };
+    match (json, sha256) {
+        (true, Some(sha256)) => terminal::json(&json!({ "file": path, "sha256": sha256 }))?,
+        (true, None) => terminal::json(&json!({ "file": path }))?,
+        (false, _) => say!("{}", path.display()),
+    }
+    Ok(())
+}
+
+/// An error of fetching, with its exit code.
+fn refused(error: PullError) -> anyhow::Error {
+    let code = match &error {
+        PullError::Source(_) | PullError::NotAHash(_) | PullError::NoHash(_) => exit::USAGE,
+        PullError::Unreachable { .. } => exit::UNREACHABLE,
+        PullError::OtherFile { .. } => exit::CHECK_FAILED,
+        PullError::Io { .. } | PullError::Cache(_) => exit::FAILURE,
+    };
+    Exit::error(code, error.to_string())
+}
+
+/// The files that were fetched, as rows.
+fn fetched() -> Result<Vec<Value>> {
+    let files = Puller::from_env()?.fetched()?;
+    let row =
+        |file: &Fetched| json!({ "file": file.path, "bytes": file.bytes, "sha256": file.sha256 });
+    Ok(files.iter().map(row).collect())
+}
+
+fn list_fetched(json: bool) -> Result<()> {
+    let columns = [("FILE", "file"), ("BYTES", "bytes"), ("SHA-256", "sha256")];
+    let none = "No model file was fetched yet; `mythic model pull` fetches one.";
+    print_rows(&fetched()?, &columns, none, json)
 }
 
 /// Registers a file that this build can serve; one that is registered already is named.
@@ -221,8 +279,11 @@ async fn update(model: &str, change: Change, connection: &Connection) -> Result<
 }
 
 async fn list(connection: &Connection, json: bool) -> Result<()> {
-    let models = connection.gateway()?.get("/v1/models").await?;
+    let mut models = connection.gateway()?.get("/v1/models").await?;
     if json {
+        if let Some(fields) = models.as_object_mut() {
+            fields.insert("fetched".to_owned(), fetched()?.into());
+        }
         return terminal::json(&models);
     }
     let rows = models["data"].as_array().cloned().unwrap_or_default();
@@ -239,7 +300,8 @@ async fn list(connection: &Connection, json: bool) -> Result<()> {
     if !rows.is_empty() {
         note!("IN and OUT in lamports per 1,000 tokens.");
     }
-    Ok(())
+    say!();
+    list_fetched(false)
 }
 
 fn text(name: &str) -> Result<Text<MODEL_NAME_LEN>> {

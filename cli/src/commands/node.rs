@@ -4,6 +4,7 @@ use super::{init, stake::AddStake};
 use crate::{config, context::Connection, stop::shutdown};
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use mythic_engine::Choice;
 use mythic_lab::cheat::Told;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -16,6 +17,9 @@ pub struct Node {
     /// TOML file; MYTHIC_NODE__KEY in the environment wins
     #[arg(long)]
     config: Option<PathBuf>,
+    /// What computes answers, whatever the file says: cpu, cuda, cuda:0,1 or auto
+    #[arg(long)]
+    device: Option<Choice>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -69,7 +73,10 @@ impl Node {
 pub async fn run(node: Node, connection: &Connection) -> Result<()> {
     match node.command {
         None => {
-            let told: Told = config::load(node.config.as_deref())?;
+            let mut told: Told = config::load(node.config.as_deref())?;
+            if let Some(device) = node.device {
+                told.node.device = device;
+            }
             let stop = shutdown();
             let seams = tokio::select! {
                 seams = told.seams() => seams?,

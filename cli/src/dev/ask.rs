@@ -22,12 +22,13 @@ use mythic_interface::{
 };
 use mythic_lab::cheat::Told;
 use mythic_model::prompt::{Message, PromptFormatter};
+use mythic_sampling::{Options, PPM, grammar};
 use mythic_wire::{Finish, InferenceRequest, NodeEvent, encode_transaction};
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// Slots until the job's deadline, and until its nonce expires.
 const DEADLINE_SLOTS: u32 = 1_000;
@@ -46,6 +47,15 @@ pub struct Ask {
     /// 0 = always the likeliest token
     #[arg(long, default_value_t = 1.0, value_parser = parse_temperature)]
     temperature: f64,
+    /// Draw from the likeliest tokens that together have this probability, above 0, up to 1
+    #[arg(long, value_parser = parse_top_p)]
+    top_p: Option<f64>,
+    /// Add to the logit of a token, -100 to 100, as ID=BIAS; can be given again
+    #[arg(long, value_name = "ID=BIAS", value_parser = parse_bias, allow_hyphen_values = true)]
+    logit_bias: Vec<(u32, i32)>,
+    /// Have the answer be a JSON object
+    #[arg(long)]
+    json_object: bool,
     /// Print one JSON object at the end instead of streaming
     #[arg(long)]
     json: bool,
@@ -69,8 +79,26 @@ impl Ask {
             prompt: prompt.into(),
             max_tokens,
             temperature: 1.0,
+            top_p: None,
+            logit_bias: Vec::new(),
+            json_object: false,
             json: true,
         }
+    }
+
+    /// What the answer is to be drawn by, if that is said.
+    fn options(&self) -> Option<Options> {
+        let bias: BTreeMap<u32, i32> = self.logit_bias.iter().copied().collect();
+        let options = Options {
+            // At most one, as the command line allows.
+            top_p_ppm: self
+                .top_p
+                .map_or(PPM, |p| ((p * f64::from(PPM)).round() as u32).max(1)),
+            logit_bias: bias.into_iter().filter(|(_, bias)| *bias != 0).collect(),
+            grammar: self.json_object.then(grammar::json_object),
+            ..Options::default()
+        };
+        (!options.is_neutral()).then_some(options)
     }
 
     /// Buys the answer; without `json` it is printed as it comes.
@@ -192,6 +220,11 @@ impl Ask {
         // A new key is 32 bytes that nobody can guess.
         let [seed, random] = [(); 2].map(|()| Keypair::new().pubkey().to_bytes());
         let (salt, tag) = (first::<16>(&random), first::<8>(&seed));
+        let options = self.options();
+        let (profile, options_hash) = match &options {
+            Some(options) => (SamplingProfile::SeededFull, options.hash(&salt)?),
+            None => (SamplingProfile::SeededTop4, [0; 32]),
+        };
         let slot = chain.slot(Commitment::Processed).await?;
         let args = RequestInference {
             nonce: window::nonce(slot + u64::from(DEADLINE_SLOTS), tag),
@@ -204,8 +237,8 @@ impl Ask {
             user_seed: seed,
             // At most 2,000, as the command line allows.
             temperature_milli: U16::new((self.temperature * 1_000.0).round() as u16),
-            sampling_profile: SamplingProfile::SeededTop4 as u8,
-            stop_hash: [0; 32],
+            sampling_profile: profile as u8,
+            options_hash,
             prompt_source: Text::new("").context("an empty text")?,
             deadline_slots: U32::new(DEADLINE_SLOTS),
             rules_hash: network.rules_hash,
@@ -228,9 +261,27 @@ impl Ask {
             prompt_ids,
             salt: hex::encode(salt),
             stop: Vec::new(),
+            options: options.map(|options| options.to_wire()).transpose()?,
             logprobs: false,
         })
     }
+}
+
+fn parse_top_p(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(p) if p > 0.0 && p <= 1.0 => Ok(p),
+        _ => Err("expected a number above 0, up to 1".into()),
+    }
+}
+
+/// A token id and its bias in thousandths.
+fn parse_bias(text: &str) -> Result<(u32, i32), String> {
+    let parsed = text.split_once('=').and_then(|(id, bias)| {
+        let bias: f64 = bias.parse().ok()?;
+        let within = (-100.0..=100.0).contains(&bias);
+        within.then_some((id.parse().ok()?, (bias * 1_000.0).round() as i32))
+    });
+    parsed.ok_or_else(|| "expected ID=BIAS, with a bias of -100 to 100".into())
 }
 
 fn first<const N: usize>(bytes: &[u8; 32]) -> [u8; N] {

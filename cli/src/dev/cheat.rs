@@ -101,6 +101,9 @@ fn needed(how: How) -> usize {
         | How::TruncatePrompt
         | How::OneToken
         | How::Random
+        | How::IgnoreTopP
+        | How::IgnoreBias
+        | How::IgnoreGrammar
         | How::PlantedFault
         | How::LateFriend
         | How::RentedJury
@@ -253,7 +256,15 @@ impl Cheat {
                     "Validator {number} ({authority}) cheats: it {}.",
                     how.describe()
                 );
-                say!("  ask it   mythic dev ask --validator {number} \"Why is the sky blue?\"");
+                let options = match how {
+                    How::IgnoreTopP => " --top-p 0.1",
+                    How::IgnoreBias => " --logit-bias 0=-100 --logit-bias 1=-100",
+                    How::IgnoreGrammar => " --json-object",
+                    _ => "",
+                };
+                say!(
+                    "  ask it   mythic dev ask --validator {number}{options} \"Why is the sky blue?\""
+                );
                 say!("  watch    mythic disputes watch");
                 say!("  stop it  mythic dev cheat --validator {number} --how {HONEST}");
             }

@@ -220,7 +220,7 @@ fn told(data_dir: &Path) -> Result<Option<Crook>> {
 /// The parts of a provider that its data directory replaces. Refused unless the chain is a development chain on this machine.
 pub async fn seams(config: &ProviderConfig) -> Result<Seams> {
     let Some(way) = told(&config.data_dir)? else {
-        return Ok(Seams::default());
+        return Seams::on(&config.device);
     };
     let file = file(&config.data_dir);
     ensure!(

@@ -42,6 +42,8 @@ export function createMythic({ gatewayUrl, apiKey, headers, fetch }: MythicProvi
     name: "mythic",
     baseURL: `${gatewayUrl.replace(/\/+$/, "").replace(/\/v1$/, "")}/v1`,
     includeUsage: true,
+    // Else a schema would be left out, and any JSON object asked for.
+    supportsStructuredOutputs: true,
     metadataExtractor: receipts,
     transformRequestBody: withoutDefault,
     ...(apiKey !== undefined && { apiKey }),

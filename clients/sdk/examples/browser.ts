@@ -9,7 +9,7 @@ const ai = new MythicAI({
 
 const [output, verdict] = [document.createElement("p"), document.createElement("p")];
 document.body.append(output, verdict);
-const stream = ai.stream("Why is the sky blue?");
+const stream = ai.stream("Why is the sky blue?", { temperature: 0 });
 for await (const text of stream) output.append(text);
 const { receipt } = await stream.final();
 verdict.textContent = (await ai.receipts.verify(receipt)).verdict;

@@ -5,7 +5,7 @@ const ai = new MythicAI({
   rpcUrl: process.env["MYTHIC_RPC_URL"] ?? "http://127.0.0.1:8899",
 });
 
-const answer = await ai.chat("Explain in one sentence why the sky is blue.");
+const answer = await ai.chat("Explain in one sentence why the sky is blue.", { temperature: 0 });
 console.log(answer.output);
 console.log(`${answer.cost} lamports to ${answer.validator}, job ${answer.jobId}`);
 

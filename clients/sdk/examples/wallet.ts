@@ -18,5 +18,5 @@ const app = new MythicAI({ gatewayUrl, apiKey: key.key });
 console.log((await app.chat("Hello!")).output);
 
 // Or sign each job yourself: nobody holds a key of yours.
-const answer = await ai.chat("Hello again!", { pay: "wallet" });
+const answer = await ai.chat("Hello again!", { pay: "wallet", temperature: 0 });
 console.log(answer.output, (await ai.receipts.verify(answer.receipt)).verdict);

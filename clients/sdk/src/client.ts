@@ -2,12 +2,15 @@
 
 import type { Answer } from "./chat/answer.js";
 import {
+  type AnswerOptions,
   answerParameters,
   type ChatBody,
   type ChatInput,
   type ChatOptions,
   type CompletionMessage,
   type CompletionParameters,
+  type ConversationOptions,
+  conversationParameters,
   messagesOf,
   type PaymentOptions,
   splitParameters,
@@ -52,13 +55,10 @@ export interface MythicOptions {
   headers?: Readonly<Record<string, string>>;
 }
 
-/** Options of `estimate`. */
-export interface EstimateOptions extends RequestOptions {
-  model?: string;
+/** Options of `estimate`: what of a request its price or terms depend on. */
+export interface EstimateOptions extends Omit<AnswerOptions, "maxTokens" | "seed">, ConversationOptions, RequestOptions {
   /** Number of choices. */
   n?: number;
-  temperature?: number;
-  stop?: string | readonly string[];
 }
 
 const ANSWER_TIMEOUT_MS = 600_000;
@@ -140,11 +140,13 @@ export class MythicAI {
 
   /** What a request would cost, for a prompt or a conversation and the most tokens of its answer. */
   async estimate(input: ChatInput, maxTokens?: number, options: EstimateOptions = {}): Promise<Estimate> {
-    const asked = typeof input === "string" ? { prompt: input } : { messages: [...input] };
+    const conversation = conversationParameters(options);
+    const isPrompt = typeof input === "string" && options.system === undefined && Object.keys(conversation).length === 0;
     const body = {
       ...this.#model(),
       ...answerParameters(options),
-      ...asked,
+      ...conversation,
+      ...(isPrompt ? { prompt: input } : { messages: messagesOf(input, options.system) }),
       ...(maxTokens !== undefined && { max_tokens: maxTokens }),
       ...(options.n !== undefined && { n: options.n }),
     };
@@ -152,7 +154,7 @@ export class MythicAI {
   }
 
   /** Buys an answer that is fetched later: `jobs.get(job.id)` has its `output` for 24 hours. Any validator may take it. */
-  submit(prompt: string, options: Omit<ChatOptions, "system" | "pay" | "maxLamports"> = {}): Promise<JobDetails> {
+  submit(prompt: string, options: Omit<ChatOptions, keyof ConversationOptions | "pay" | "maxLamports"> = {}): Promise<JobDetails> {
     const { maxTokens, idempotencyKey = newKey(), ...rest } = options;
     const body = {
       ...this.#model(),
@@ -209,7 +211,8 @@ export class MythicAI {
 
   /** What an answer's job has to be, as far as the client knows it. */
   #expected(body: ChatBody, { pay }: PaymentOptions): Expected {
-    return expectedOf({ ...this.#model(), ...body }, pay === "wallet" ? this.#options.wallet?.address : undefined);
+    const { wallet } = this.#options;
+    return expectedOf({ ...this.#model(), ...body }, pay === "wallet" ? (wallet?.owner ?? wallet?.address) : undefined);
   }
 
   async #completion(body: ChatBody, options: PaymentOptions & RequestOptions): Promise<ChatCompletion> {
@@ -236,9 +239,9 @@ export class MythicAI {
   /** An own transaction for a request: its terms are those of an estimate of the same request, and what they say is compared with it. */
   async #pay(body: ChatBody, maxLamports: bigint | undefined, about: RequestOptions): Promise<Schemas["Payment"]> {
     const wallet = this.#wallet();
-    const { model, messages, temperature, stop, seed } = body;
-    const maxTokens = body.max_completion_tokens ?? body.max_tokens;
-    const asked = { model, messages, temperature, stop, max_tokens: maxTokens };
+    // The terms bind whatever tokens are chosen by: all goes along but what the answer alone is made of.
+    const { seed, n, stream, stream_options, logprobs, top_logprobs, user, store, metadata, max_completion_tokens, ...rest } = body;
+    const asked = { ...rest, max_tokens: max_completion_tokens ?? body.max_tokens };
     const estimate = await this.#estimate(asked, about);
     if (estimate.terms.validator != null) checkTerms(estimate, body, maxLamports);
     return wallet.pay({ estimate, seed: seed ?? undefined });
@@ -262,6 +265,7 @@ export class MythicAI {
 function chatBody(input: ChatInput, options: ChatOptions): ChatBody {
   return {
     ...answerParameters(options),
+    ...conversationParameters(options),
     messages: messagesOf(input, options.system),
     ...(options.maxTokens !== undefined && { max_completion_tokens: options.maxTokens }),
   };

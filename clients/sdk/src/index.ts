@@ -8,8 +8,12 @@ export type {
   ChatOptions,
   CompletionMessage,
   CompletionParameters,
+  ConversationOptions,
   Message,
   PaymentOptions,
+  ResponseFormat,
+  Tool,
+  ToolCall,
 } from "./chat/request.js";
 export { CompletionStream, TextStream } from "./chat/stream.js";
 export * from "./errors.js";

@@ -3,7 +3,7 @@
 import { MythicAI } from "@mythic/ai-sdk";
 import { beforeEach, expect, test } from "vitest";
 import * as errors from "../src/errors.js";
-import { answerEvents, chunk, faultServer, type FaultServer, type Handler, hangUp, JOB, json, MYTHIC, refuse, stream, USAGE, VALIDATOR } from "./support/faults.js";
+import { answerEvents, callEvents, chunk, faultServer, type FaultServer, type Handler, hangUp, JOB, json, MYTHIC, refuse, stream, USAGE, VALIDATOR } from "./support/faults.js";
 
 const CHAT = "POST /v1/chat/completions";
 let server: FaultServer;
@@ -60,6 +60,50 @@ test("chatCompletions has OpenAI's parameters and answers, with amounts as bigin
   const texts = [];
   for await (const part of ai.chatCompletions(messages, { stream: true })) texts.push(part.choices[0]?.delta.content ?? "");
   expect(texts.join("")).toBe("ab");
+});
+
+test("functions, formats and what tokens are drawn by are asked for by the SDK's names, and calls are told by them", async () => {
+  const calls = callEvents([
+    { index: 0, id: "call_1", type: "function", function: { name: "weather", arguments: "" } },
+    { index: 0, function: { arguments: '{"city":"Bern"}' } },
+  ]);
+  const end = [chunk(null, { choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: "tool_calls" }], mythic: MYTHIC }), "[DONE]"];
+  server.on(CHAT, stream([...calls, ...end]), stream(answerEvents(["Sunny."])));
+  const tools = [{ name: "weather", description: "of a city", parameters: { type: "object" } }];
+  const options = { tools, toolChoice: { name: "weather" }, parallelToolCalls: false, thinking: false, topP: 0.9, topK: 40, logitBias: { 7: -1 } } as const;
+  const { toolCalls, finishReason, output } = await ai.chat("Weather?", options);
+  expect([output, finishReason]).toEqual(["", "tool_calls"]);
+  expect(toolCalls).toEqual([{ id: "call_1", name: "weather", arguments: '{"city":"Bern"}' }]);
+  expect(server.asked[0]?.body).toMatchObject({
+    tools: [{ type: "function", function: { name: "weather", description: "of a city", parameters: { type: "object" } } }],
+    tool_choice: { type: "function", function: { name: "weather" } },
+    parallel_tool_calls: false,
+    enable_thinking: false,
+    top_p: 0.9,
+    top_k: 40,
+    logit_bias: { 7: -1 },
+  });
+
+  const told = [
+    { role: "user", content: "Weather?" },
+    { role: "assistant", content: "", toolCalls },
+    { role: "tool", content: "sunny", toolCallId: "call_1" },
+  ] as const;
+  const schema = { type: "object", properties: { sky: { type: "string" } } };
+  const answer = await ai.chat(told, { thinking: "low", responseFormat: { schema } });
+  expect([answer.output, answer.toolCalls]).toEqual(["Sunny.", []]);
+  expect(server.asked[1]?.body).toMatchObject({
+    messages: [
+      { role: "user", content: "Weather?" },
+      { role: "assistant", content: "", tool_calls: [{ id: "call_1", type: "function", function: { name: "weather", arguments: '{"city":"Bern"}' } }] },
+      { role: "tool", content: "sunny", tool_call_id: "call_1" },
+    ],
+    reasoning_effort: "low",
+    response_format: { type: "json_schema", json_schema: { name: "answer", schema } },
+  });
+  server.on("POST /v1/estimate", json({ object: "estimate", terms: {} }));
+  await ai.estimate("Weather?", 9, { tools });
+  expect(server.asked[2]?.body).toMatchObject({ messages: [{ role: "user", content: "Weather?" }], tools: [{ type: "function" }], max_tokens: 9 });
 });
 
 test("a stream is text, its end has the receipt, and a Response can be made of it", async () => {
@@ -196,6 +240,40 @@ test("a joined stream that says something else is refused", async () => {
   expect(error).toMatchObject({ jobId: JOB, partial: "It is" });
 });
 
+test("a stream that is cut among the arguments of a call is joined there, and the call begins once", async () => {
+  const opening = [chunk(null, { choices: [{ index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }] })];
+  const calls = callEvents([
+    { index: 0, id: "call_1", type: "function", function: { name: "weather", arguments: "" } },
+    { index: 0, function: { arguments: '{"city": ' } },
+    { index: 0, function: { arguments: '"Bern"}' } },
+    { index: 1, id: "call_2", type: "function", function: { name: "time", arguments: "" } },
+    { index: 1, function: { arguments: "{}" } },
+  ]);
+  const recut = callEvents([
+    { index: 0, id: "call_1", type: "function", function: { name: "weather", arguments: "" } },
+    { index: 0, function: { arguments: '{"city": "Be' } },
+    { index: 0, function: { arguments: 'rn"}' } },
+  ]);
+  const end = [chunk(null, { choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: "tool_calls" }], mythic: MYTHIC }), "[DONE]"];
+  server.on(
+    CHAT,
+    stream([...opening, ...calls.slice(0, 2)], "cut"),
+    stream([...opening, ...recut], "cut"),
+    stream([...opening, ...calls, ...end]),
+  );
+  const parts = [];
+  for await (const part of ai.chatCompletions([{ role: "user", content: "a" }], { stream: true })) {
+    parts.push(...part.choices.flatMap(({ delta }) => delta.tool_calls ?? []));
+  }
+  expect(parts.map(({ id }) => id).filter(Boolean)).toEqual(["call_1", "call_2"]);
+  const of = (wanted: number): string => parts.filter(({ index }) => index === wanted).map((part) => part.function.arguments).join("");
+  expect([of(0), of(1)]).toEqual(['{"city": "Bern"}', "{}"]);
+
+  const other = callEvents([{ index: 0, id: "call_1", type: "function", function: { name: "time", arguments: "" } }]);
+  server.on(CHAT, stream([...opening, ...calls.slice(0, 1)], "cut"), stream([...opening, ...other]));
+  await expect(ai.chat("why?")).rejects.toBeInstanceOf(errors.StreamInterruptedError);
+});
+
 test("a stream that can't be joined says its job and what had come", async () => {
   const cut = stream(answerEvents(["half"]).slice(0, 2), "cut");
   server.on(CHAT, cut);
@@ -250,7 +328,7 @@ test("an answer that stalls is cut and joined", async () => {
   server.on(CHAT, stream(answerEvents(["It"]).slice(0, 2), "stall"), stream(answerEvents(["It", " is"])));
   const transport = new Transport({ gatewayUrl: server.url, apiKey: undefined, fetch, headers: {}, maxRetries: 0 });
   const call = { method: "POST", path: "/v1/chat/completions", body: {} } as const;
-  const standing = { jobId: undefined, told: new Map<number, string>() };
+  const standing = { jobId: undefined, told: new Map<number, string>(), calls: new Map<string, string>() };
   let output = "";
   for await (const part of joinedChunks(transport, call, standing, { rejoins: 1, idleMs: 100 })) output += part.choices[0]?.delta.content ?? "";
   expect(output).toBe("It is");

@@ -43,7 +43,7 @@ describe.skipIf(executablePath === undefined && !isRequired)("in Chromium", () =
 
   test("a page streams an answer and verifies its receipt", async () => {
     expect(executablePath, `CI is set and there is no Chromium at ${BROWSERS.filter(Boolean).join(", ")}: name one with CHROMIUM`).toBeDefined();
-    const told = story();
+    const told = story(1, 0);
     const server = await faultServer();
     // Another origin than the page's: what a gateway with `cors_origins` answers.
     const open =

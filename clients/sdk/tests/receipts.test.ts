@@ -43,6 +43,17 @@ test("a receipt that everybody tells the truth about is verified", async () => {
   expect((await ai.receipts.verify(`http://elsewhere.invalid/v1/jobs/${jobId}/receipt`)).ok).toBe(true);
 });
 
+test("of tokens that were chosen by options a receipt says that it can't tell", async () => {
+  const found = await ai.receipts.verify(tell(story(2)));
+  expect(found).toMatchObject({ verdict: "incomplete", ok: false, differences: [], pending: false });
+  expect(found.checks.filter(({ ok }) => !ok).map(({ name }) => name)).toEqual(["sampler"]);
+  for (const alter of [({ evidence }: Story) => evidence.leaves[5]!.reverse(), ({ evidence }: Story) => (evidence.output_ids[5] = 2 ** 32 - 1)]) {
+    const told = story(2);
+    alter(told);
+    expect(wrong(await ai.receipts.verify(tell(told)))).toContain("sampler");
+  }
+});
+
 const other = "11".repeat(32);
 
 test("what was asked for is what the terms say, however a model is named", async () => {

@@ -13,6 +13,7 @@ import {
   type Page,
   type Receipt,
   type TextStream,
+  type ToolCall,
   type Validator,
   type Verification,
 } from "@mythic/ai-sdk";
@@ -29,6 +30,7 @@ test("calls give what they say", () => {
   expectTypeOf(ai.jobs.list).returns.toExtend<PromiseLike<Page<Job>> & AsyncIterable<Job>>();
   expectTypeOf(ai.events).returns.toEqualTypeOf<AsyncGenerator<FeedEvent | FeedGap>>();
   const completion = (): Promise<ChatCompletion> => ai.chatCompletions([{ role: "user", content: "a" }], { temperature: 0 });
+  expectTypeOf<Answer["toolCalls"]>().toEqualTypeOf<ToolCall[]>();
   const chunks = (): CompletionStream => ai.chatCompletions([{ role: "user", content: "a" }], { stream: true });
   expectTypeOf(completion).toBeFunction();
   expectTypeOf(chunks).toBeFunction();
@@ -51,6 +53,10 @@ test("what the gateway does not take is refused by the compiler", () => {
   const wrong = (): void => {
     // @ts-expect-error: there is no such option
     void ai.chat("a", { max_tokens: 5 });
+    // @ts-expect-error: an open job is of a plain prompt
+    void ai.submit("a", { tools: [] });
+    // @ts-expect-error: a function has a name
+    void ai.chat("a", { tools: [{ description: "of a city" }] });
     // @ts-expect-error: there is no such topic
     void ai.events({ topics: ["weather"] });
     // @ts-expect-error: there is no such statistic

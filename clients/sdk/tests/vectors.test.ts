@@ -8,7 +8,7 @@ import { SPEC, TERMS } from "../src/generated/layouts.js";
 import { base58, unbase58 } from "../src/verify/base58.js";
 import { hex, unhex, utf8 } from "../src/verify/bytes.js";
 import * as hashes from "../src/verify/hashes.js";
-import { choose, gumbelQ16, leafFault } from "../src/verify/sampler.js";
+import { choose, gumbelQ16, leafFault, unreplayedFault } from "../src/verify/sampler.js";
 import { sha256 } from "../src/verify/sha256.js";
 import { parseJson } from "../src/wire/json.js";
 
@@ -32,7 +32,7 @@ const RULES = ["windowSlots", "openingsSlots", "revealSlots", "cancelGraceSlots"
 
 type Terms = readonly [
   owner: string, requester: string, canceller: string, nonce: string, model: string, promptHash: string, promptTokens: number, maxOutputTokens: number,
-  priceIn: number, priceOut: number, seed: string, temperatureMilli: number, samplingProfile: number, stopHash: string, promptSource: string,
+  priceIn: number, priceOut: number, seed: string, temperatureMilli: number, samplingProfile: number, optionsHash: string, promptSource: string,
   deadlineSlots: number, rules: readonly (number | bigint)[],
 ];
 
@@ -56,7 +56,7 @@ function terms(a: Terms): Uint8Array {
     seed: bytes(a[10]),
     temperatureMilli: a[11],
     samplingProfile: a[12],
-    stopHash: bytes(a[13]),
+    optionsHash: bytes(a[13]),
     promptSource: a[14],
     deadlineSlots: a[15],
     rules: Object.fromEntries(RULES.map((name, i) => [name, a[16][i]])) as unknown as RulesArgs,
@@ -107,6 +107,10 @@ const functions: Record<string, (...args: never[]) => unknown> = {
     choose({ seed: bytes(seed), temperatureMilli }, position, top4),
   check_leaf: (seed: string, temperatureMilli: number, position: number, token: number, top4: hashes.Top4) => {
     const fault = leafFault({ seed: bytes(seed), temperatureMilli }, { position, token, top4 });
+    return fault ? FAULTS[fault] : null;
+  },
+  check_unreplayed: (position: number, token: number, top4: hashes.Top4) => {
+    const fault = unreplayedFault({ position, token, top4 });
     return fault ? FAULTS[fault] : null;
   },
 };

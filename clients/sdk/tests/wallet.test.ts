@@ -1,8 +1,8 @@
 /** Wallets: what they sign, what the chain refuses, and what the gateway is told. */
 
 import { MythicAI } from "@mythic/ai-sdk";
-import { keyWallet, standardWallet, type StandardWallet, type Wallet } from "@mythic/ai-sdk/wallet";
-import { findJobPda, findVaultPda, getModelDecoder, getModelEncoder, getModelSize, getSpendGrantEncoder, parseGrantSpendInstruction, parseRequestInferenceInstruction } from "@mythic/program/ai-precompiles";
+import { keyWallet, signerWallet, standardWallet, type StandardWallet, type Wallet } from "@mythic/ai-sdk/wallet";
+import { findJobPda, findSpendGrantPda, findVaultPda, getModelDecoder, getModelEncoder, getModelSize, getSpendGrantEncoder, parseGrantSpendInstruction, parseRequestInferenceInstruction } from "@mythic/program/ai-precompiles";
 import { address, decompileTransactionMessage, getCompiledTransactionMessageDecoder, getTransactionDecoder, type Transaction } from "@solana/kit";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as errors from "../src/errors.js";
@@ -10,7 +10,8 @@ import { LAYOUT_VERSION, PROGRAM } from "../src/generated/layouts.js";
 import { signedBytes } from "../src/http/signed.js";
 import { base58, unbase58 } from "../src/verify/base58.js";
 import { base64, equal, hex, unbase64, unhex } from "../src/verify/bytes.js";
-import { stopHash } from "../src/verify/hashes.js";
+import { stopHash, stopOptionsHash } from "../src/verify/hashes.js";
+import { keySigner } from "../src/wallet/signers.js";
 import { answerEvents, faultServer, type FaultServer, hangUp, json, refuse, stream } from "./support/faults.js";
 
 const SEED = new Uint8Array(32).fill(9);
@@ -108,7 +109,7 @@ test("evidence that the key may not see is asked for with the owner's signature"
 });
 
 const terms = {
-  model: key(20), canceller: key(21), salt: "ab".repeat(16), prompt_hash: "cd".repeat(32), stop_hash: hex(stopHash(["x"])), temperature_milli: 700,
+  model: key(20), canceller: key(21), salt: "ab".repeat(16), prompt_hash: "cd".repeat(32), sampling_profile: 1, options_hash: hex(stopHash(["x"])), temperature_milli: 700,
   prompt_source: "http://g", deadline_slots: 750, rules_hash: "ef".repeat(32), validator: key(22), operator: key(23),
 };
 const estimate = { model: "tiny@14141414", prompt_tokens: 12, max_output_tokens: 64, price_in_lamports_per_1k: 25, price_out_lamports_per_1k: 50, terms };
@@ -120,6 +121,29 @@ function modelAccount(): unknown {
   const bytes = getModelEncoder().encode({ ...blank, identity: new Uint8Array(32).fill(20), priceIn: 25, priceOut: 50 });
   return { context: { slot: 1 }, value: { owner: PROGRAM, lamports: 1, data: [base64(new Uint8Array(bytes)), "base64"], executable: false, space: getModelSize() } };
 }
+
+test("under a grant the delegate signs and pays the rent, and another wallet's vault pays the answer", async () => {
+  server.on("POST /v1/estimate", json(estimate));
+  chain({ getAccountInfo: modelAccount });
+  const owner = address(key(30));
+  const delegate = await keySigner(SEED);
+  const { transaction } = await signerWallet(delegate, { rpcUrl: `${server.url}/rpc`, owner }).pay({ estimate: await ai.estimate("hello", 64), seed: undefined });
+  const { accounts, data } = parseRequestInferenceInstruction(instructionOf(getTransactionDecoder().decode(unbase64(transaction))));
+  const [[vault], [grant], [job]] = await Promise.all([
+    findVaultPda({ owner }), findSpendGrantPda({ owner, delegate: delegate.address }), findJobPda({ owner, nonce: data.nonce }),
+  ]);
+  const named = [accounts.payer, accounts.requester, accounts.vault, accounts.grant, accounts.job].map((account) => account?.address);
+  expect(named).toEqual([delegate.address, delegate.address, vault, grant, job]);
+});
+
+test("an answer under a grant is expected to be of the job of the wallet whose vault paid", async () => {
+  server.on("POST /v1/estimate", json(estimate));
+  server.on("POST /v1/chat/completions", stream(answerEvents(["hi"])));
+  chain({ getAccountInfo: modelAccount });
+  const granted = signerWallet(await keySigner(SEED), { rpcUrl: `${server.url}/rpc`, owner: key(30) });
+  const answer = await new MythicAI({ gatewayUrl: server.url, wallet: granted }).chat("hello", asked);
+  expect(answer.receipt.expected?.owner).toBe(key(30));
+});
 
 test("an own transaction asks for exactly what the estimate says, and lacks the operator's signature alone", async () => {
   server.on("POST /v1/estimate", json(estimate));
@@ -152,7 +176,8 @@ describe("terms that are not what was asked for are not signed", () => {
     ["more tokens than asked for", { ...estimate, max_output_tokens: 65 }, {}],
     ["more tokens than anybody gets who names none", { ...estimate, max_output_tokens: 513 }, { maxTokens: undefined }],
     ["another temperature", { ...estimate, terms: { ...terms, temperature_milli: 0 } }, {}],
-    ["other stops", { ...estimate, terms: { ...terms, stop_hash: "00".repeat(32) } }, {}],
+    ["other stops", { ...estimate, terms: { ...terms, options_hash: "00".repeat(32) } }, {}],
+    ["other options", { ...estimate, terms: { ...terms, sampling_profile: 2 } }, {}],
     ["another model by name", { ...estimate, model: "large@14141414" }, {}],
     ["another model by id", estimate, { model: "tiny@00000000" }],
     ["an address that is another model's", { ...estimate, model: "tiny@00000000" }, {}],
@@ -167,6 +192,24 @@ describe("terms that are not what was asked for are not signed", () => {
       expect(server.asked.filter(({ path }) => path === "/v1/chat/completions")).toEqual([]);
     });
   }
+
+  test("options of stops are hashed by their bytes in order, each once", () => {
+    const found = hex(stopOptionsHash(new Uint8Array(16).fill(0xab), ["b", "\u{1f600}", "\uff01", "b", "a"]));
+    expect(found).toBe("f36a38c7789adf41526cc23dcc443142b733012e440255261276e2aeff93d0a3");
+    expect(stopOptionsHash(new Uint8Array(16), [])).toEqual(new Uint8Array(32));
+  });
+
+  test("options of stops alone, and of more, are signed as what they are", async () => {
+    const salt = unhex(terms.salt, 16)!;
+    const chosen = (optionsHash: string): unknown => ({ ...estimate, terms: { ...terms, sampling_profile: 2, options_hash: optionsHash } });
+    server.on("POST /v1/estimate", json(chosen(hex(stopOptionsHash(salt, ["x", "x"])))), json(chosen("11".repeat(32))));
+    server.on("POST /v1/chat/completions", stream(answerEvents(["hi"])));
+    chain({ getAccountInfo: modelAccount });
+    expect((await ai.chat("hello", asked)).output).toBe("hi");
+    const { maxTokens, ...rest } = asked;
+    const sent = ai.chatCompletions([{ role: "user", content: "hello" }], { ...rest, stop: ["x"], max_tokens: maxTokens, top_k: 40, stream: true });
+    await expect((async () => { for await (const _chunk of sent) { /* read to its end */ } })()).resolves.toBeUndefined();
+  });
 
   test("tokens that are no number are the gateway's fault", async () => {
     server.on("POST /v1/estimate", json({ ...estimate, prompt_tokens: -1 }), json({ ...estimate, prompt_tokens: "12" }));
@@ -183,6 +226,16 @@ describe("terms that are not what was asked for are not signed", () => {
     expect((await ai.chat("hello", { ...asked, maxLamports: 4n })).output).toBe("hi");
     await expect(ai.chat("hello", { maxLamports: 4n })).rejects.toThrow('pay: "wallet"');
   });
+});
+
+test("an estimate is of the whole request, but for what its answer alone is made of", async () => {
+  server.on("POST /v1/estimate", json({ terms: { validator: null, operator: null } }));
+  chain();
+  const asked = { temperature: 0.7, top_k: 4, top_p: 0.9 };
+  const sent = ai.chatCompletions([{ role: "user", content: "hello" }], { ...asked, seed: 5, max_completion_tokens: 9, user: "me", pay: "wallet" });
+  await expect(sent).rejects.toThrow("no validator is free");
+  const [estimate] = server.asked.filter(({ path }) => path === "/v1/estimate");
+  expect(estimate?.body).toEqual({ messages: [{ role: "user", content: "hello" }], ...asked, max_tokens: 9 });
 });
 
 test("without a free validator there is nothing to sign", async () => {

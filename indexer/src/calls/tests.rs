@@ -57,7 +57,7 @@ fn a_call_shows_its_name_its_job_and_its_arguments_with_their_units() {
         user_seed: [3; 32],
         temperature_milli: 700.into(),
         sampling_profile: 1,
-        stop_hash: [0; 32],
+        options_hash: [0; 32],
         prompt_source: Text::new("http://gateway").unwrap(),
         deadline_slots: 300.into(),
         rules_hash: [4; 32],

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::device::Choice;
 use super::kernels::InstructionSet;
 
 /// Settings of an engine.
@@ -16,10 +17,18 @@ pub struct EngineConfig {
     pub max_queued: usize,
     /// Most memory for keys and values, of running requests and of prefixes that are kept, in bytes.
     pub kv_bytes: u64,
+    /// After so many seconds memory of keys and values that no request uses goes back to the system; 0 = never.
+    pub kv_idle_seconds: u32,
+    /// Most memory for residual rows: of answers that are made, and for `residual_seconds` after, in bytes; 0 = they are not kept.
+    pub residual_bytes: u64,
+    /// For how long an answer's residual rows are kept once it is made.
+    pub residual_seconds: u32,
     /// Rows of a forward pass. While a request decodes, prompts get a quarter of them.
     pub chunk: usize,
     /// Which instructions compute; the bits are the same with each.
     pub instruction_set: InstructionSet,
+    /// What computes: `cpu`, `cuda`, `cuda:0,1` or `auto`; the bits are the same.
+    pub device: Choice,
     /// Departures from the profile's arithmetic, for calibration.
     #[serde(skip)]
     pub lab: Lab,
@@ -40,8 +49,12 @@ impl Default for EngineConfig {
             max_sequences: 4,
             max_queued: 32,
             kv_bytes: 1 << 30,
+            kv_idle_seconds: 300,
+            residual_bytes: 0,
+            residual_seconds: 120,
             chunk: 128,
             instruction_set: InstructionSet::Auto,
+            device: Choice::default(),
             lab: Lab::default(),
         }
     }
@@ -61,6 +74,19 @@ impl EngineConfig {
         check("max_sequences", self.max_sequences as u64, 1, 256)?;
         check("max_queued", self.max_queued as u64, 0, 65_536)?;
         check("kv_bytes", self.kv_bytes, 1 << 20, 1 << 44)?;
+        check(
+            "kv_idle_seconds",
+            u64::from(self.kv_idle_seconds),
+            0,
+            31_536_000,
+        )?;
+        check("residual_bytes", self.residual_bytes, 0, 1 << 44)?;
+        check(
+            "residual_seconds",
+            u64::from(self.residual_seconds),
+            1,
+            86_400,
+        )?;
         check("chunk", self.chunk as u64, 1, 4_096)?;
         if let Some(bits) = self.lab.kv_bits {
             check("lab.kv_bits", u64::from(bits), 2, 8)?;

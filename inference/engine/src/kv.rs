@@ -7,9 +7,13 @@ use memmap2::MmapMut;
 
 use super::config::Lab;
 use super::pages::{PAGE, PageId};
+use super::residuals::PageRows;
 
-/// Positions whose keys lie side by side.
-pub const GROUP: usize = 8;
+/// Positions whose keys lie side by side: a register of the widest kernel.
+pub const GROUP: usize = 16;
+
+/// A multiple of the pages of memory of every system that there are kernels for.
+const SYSTEM_PAGE: usize = 64 << 10;
 
 /// The largest finite f16; what is larger is stored as this.
 const MAX: f32 = 65_504.0;
@@ -59,6 +63,10 @@ pub struct Pool {
     memory: MmapMut,
     /// A row of keys or values on its way in.
     rounded: Vec<f16>,
+    /// The layer that lies first.
+    first_layer: usize,
+    /// What the layers gave at the positions of the pages, if that is kept.
+    pub residuals: Option<PageRows>,
 }
 
 impl Pool {
@@ -77,7 +85,17 @@ impl Pool {
             lab,
             memory,
             rounded: vec![f16::ZERO; shape.kv_heads * shape.head_dim],
+            first_layer: 0,
+            residuals: None,
         })
+    }
+
+    /// Memory for one layer of a model of this shape.
+    pub fn of_layer(shape: Shape, layer: usize, pages: u32) -> std::io::Result<Self> {
+        let one = Shape { layers: 1, ..shape };
+        let mut pool = Self::new(one, pages, Lab::default())?;
+        pool.first_layer = layer;
+        Ok(pool)
     }
 
     pub fn shape(&self) -> Shape {
@@ -86,7 +104,7 @@ impl Pool {
 
     /// Stores keys and values of all heads of a position. They are rounded in place.
     ///
-    /// Keys of a head: groups of 8 positions, in a group first all positions' first number, then
+    /// Keys of a head: groups of 16 positions, in a group first all positions' first number, then
     /// their second. Values: positions one after the other.
     pub fn write(&mut self, At { layer, page, place }: At, k: &mut [f32], v: &mut [f32]) {
         let (dim, width) = (self.shape.head_dim, self.shape.value_width());
@@ -120,8 +138,39 @@ impl Pool {
         memory[first..first + self.shape.block()].split_at(PAGE * self.shape.head_dim)
     }
 
+    /// Gives the memory of pages back to the system; what was in them is gone. At the ends of a run
+    /// of pages a part stays that others share.
+    #[cfg(target_os = "linux")]
+    pub fn release(&mut self, pages: &mut [PageId]) {
+        pages.sort_unstable_by_key(|page| page.0);
+        let bytes = self.shape.page() * size_of::<u16>();
+        for run in pages.chunk_by(|a, b| a.0 + 1 == b.0) {
+            let first = run[0].0 as usize * bytes;
+            let start = first.next_multiple_of(SYSTEM_PAGE);
+            let end = (first + run.len() * bytes) / SYSTEM_PAGE * SYSTEM_PAGE;
+            if start >= end {
+                continue;
+            }
+            // SAFETY: the range lies in these pages of the pool, zeros are numbers too, and
+            // `&mut self` says that nobody reads them now.
+            let done = unsafe {
+                let advice = memmap2::UncheckedAdvice::DontNeed;
+                self.memory
+                    .unchecked_advise_range(advice, start, end - start)
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, "memory of keys and values does not go back");
+            }
+        }
+    }
+
+    /// Other systems keep it.
+    #[cfg(not(target_os = "linux"))]
+    pub fn release(&mut self, _pages: &mut [PageId]) {}
+
     fn at(&self, layer: usize, head: usize, page: PageId) -> usize {
         let s = &self.shape;
+        let layer = layer - self.first_layer;
         page.0 as usize * s.page() + (layer * s.kv_heads + head) * s.block()
     }
 }
@@ -185,12 +234,47 @@ mod tests {
             let (k, v) = pool.block(layer, head, PageId(1));
             for i in 0..12 {
                 let want = number(layer, position, head, i);
-                assert_eq!(f(k[((position / 8) * 12 + i) * 8 + position % 8]), want);
+                let group = position / GROUP * 12 + i;
+                assert_eq!(f(k[group * GROUP + position % GROUP]), want);
                 assert_eq!(f(v[position * 16 + i]), -want);
             }
         }
         assert!(pool.block(1, 2, PageId(0)).0.iter().all(|x| *x == 0));
         assert!(pool.block(0, 0, PageId(2)).1.iter().all(|x| *x == 0));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn pages_that_go_back_hold_nothing_and_their_neighbours_all() {
+        let shape = Shape {
+            layers: 1,
+            kv_heads: 1,
+            head_dim: 64,
+        };
+        let mut pool = Pool::new(shape, 64, Lab::default()).unwrap();
+        for page in 0..64 {
+            for place in 0..PAGE {
+                let page = PageId(page);
+                let at = At {
+                    layer: 0,
+                    page,
+                    place,
+                };
+                pool.write(at, &mut [1.0; 64], &mut [1.0; 64]);
+            }
+        }
+        // Of 8 KiB each, so that a run has a whole page of any system inside.
+        let mut back: Vec<PageId> = (3..43).rev().map(PageId).collect();
+        back.push(PageId(50));
+        pool.release(&mut back);
+        let all = |page: u32, want: f32| {
+            let (k, v) = pool.block(0, 0, PageId(page));
+            k.iter().chain(v).all(|x| f(*x) == want)
+        };
+        assert!(all(20, 0.0), "it went back");
+        for page in [0, 1, 2, 43, 44, 49, 51, 63] {
+            assert!(all(page, 1.0), "page {page}");
+        }
     }
 
     #[test]

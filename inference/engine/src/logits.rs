@@ -6,13 +6,14 @@
 
 use mythic_interface::sampler::{RowError, Top4, order, round_q16};
 
-use super::kernels::math::{LANES, exp, ln64, sum_lanes};
+use super::kernels::math::{self, exp, ln64, sum_lanes};
 
 /// How many of the largest are looked for: the protocol's four, and one more that no answer shows.
 const LARGEST: usize = 5;
 
-/// Logits that are compared with the least of the largest at once.
+/// Logits that are compared with the least of the largest at once, and the lanes that they are looked at in.
 const BLOCK: usize = 64;
+const LANES: usize = 16;
 
 /// Exponentials that are summed as f32 before they join the f64 sum.
 const SUM_BLOCK: usize = 256;
@@ -146,10 +147,10 @@ fn log_sum_exp(wide: bool, logits: &[f32]) -> f32 {
 fn sum_exp(logits: &[f32], max: f32) -> f64 {
     let mut total = 0f64;
     for block in logits.chunks(SUM_BLOCK) {
-        let mut lanes = [0f32; LANES];
-        let (whole, rest) = block.as_chunks::<LANES>();
+        let mut lanes = [0f32; math::LANES];
+        let (whole, rest) = block.as_chunks::<{ math::LANES }>();
         for part in whole {
-            for l in 0..LANES {
+            for l in 0..math::LANES {
                 lanes[l] += exp(part[l] - max);
             }
         }

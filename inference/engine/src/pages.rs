@@ -34,6 +34,10 @@ struct Page {
     indexed: Option<(Key, Prefix)>,
     /// When the last holder left, if nobody holds it and it is in the index.
     idle_since: u64,
+    /// The turn in which the last holder left.
+    left: u64,
+    /// Whether anybody held it since its memory was last given back.
+    used: bool,
 }
 
 /// The pages of one sequence, in the order of its positions.
@@ -63,6 +67,8 @@ pub struct Pages {
     promised: usize,
     /// Counts up with every page that becomes idle.
     now: u64,
+    /// Counts up with every [`Self::sweep`].
+    turn: u64,
     last_prefix: u64,
 }
 
@@ -81,6 +87,7 @@ impl Pages {
             idle: BTreeMap::new(),
             promised: 0,
             now: 0,
+            turn: 0,
             last_prefix: EMPTY.0,
         }
     }
@@ -92,6 +99,11 @@ impl Pages {
     /// Pages that sequences hold.
     pub fn held(&self) -> usize {
         self.pages.len() - self.free.len() - self.idle.len()
+    }
+
+    /// Whether a sequence holds a page.
+    pub fn is_held(&self, page: PageId) -> bool {
+        self.pages[page.0 as usize].holders > 0
     }
 
     /// Pages that only the index keeps.
@@ -132,7 +144,8 @@ impl Pages {
         assert!(table.promised > 0, "a page was promised before");
         let page = self.free.pop().or_else(|| self.evict());
         let page = page.expect("what is promised is free or idle");
-        self.pages[page.0 as usize].holders = 1;
+        let p = &mut self.pages[page.0 as usize];
+        (p.holders, p.used) = (1, true);
         self.fulfil(table);
         table.pages.push(page);
     }
@@ -207,11 +220,49 @@ impl Pages {
         if p.holders > 0 {
             return;
         }
+        p.left = self.turn;
         if p.indexed.is_some() {
             self.now += 1;
             p.idle_since = self.now;
             self.idle.insert(self.now, page);
         } else {
+            self.free.push(page);
+        }
+    }
+
+    /// Whether pages that nobody holds have memory.
+    pub fn spare(&self) -> bool {
+        let used = |page: &PageId| self.pages[page.0 as usize].used;
+        !self.idle.is_empty() || self.free.iter().any(used)
+    }
+
+    /// Begins another turn. Pages that nobody held in the last `turns` leave the index; gives those
+    /// whose memory can go back, because nothing is in it until they are taken again.
+    pub fn sweep(&mut self, turns: u64) -> Vec<PageId> {
+        self.turn += 1;
+        // Who left in a turn up to this one left that long ago.
+        let old = self.turn.checked_sub(turns);
+        let is_old = |page: &Page| old.is_some_and(|old| page.left <= old);
+        while let Some((_, page)) = self.idle.first_key_value()
+            && is_old(&self.pages[page.0 as usize])
+        {
+            let page = self.evict();
+            self.free.extend(page);
+        }
+        let mut back = Vec::new();
+        for page in &self.free {
+            let p = &mut self.pages[page.0 as usize];
+            if p.used && is_old(p) {
+                p.used = false;
+                back.push(*page);
+            }
+        }
+        back
+    }
+
+    /// Nothing is left in any page: those that nobody holds leave the index.
+    pub fn forget(&mut self) {
+        while let Some(page) = self.evict() {
             self.free.push(page);
         }
     }
@@ -338,6 +389,39 @@ mod tests {
         let mut kept = PageTable::default();
         assert!(pages.find(&mut kept, &tokens(500)) && pages.find(&mut kept, &tokens(600)));
         pages.audit([&c, &again, &kept].into_iter());
+    }
+
+    #[test]
+    fn memory_goes_back_once_nobody_held_a_page_for_some_turns() {
+        let mut pages = Pages::new(8);
+        assert!(!pages.spare());
+        let mut done = filled(&mut pages, &[0, 100]);
+        let held = filled(&mut pages, &[500]);
+        let mut ids = done.pages().to_vec();
+        assert!(pages.promise(&mut done, 1));
+        pages.take(&mut done);
+        ids.push(done.pages()[2]);
+        assert!(pages.sweep(2).is_empty(), "all are held");
+        pages.truncate(&mut done, 0);
+        assert!(pages.spare());
+        assert!(pages.sweep(2).is_empty(), "a turn is not two");
+        let mut again = PageTable::default();
+        assert!(pages.find(&mut again, &tokens(0)));
+        pages.truncate(&mut again, 0);
+        // The page after the first, and the one that was never full.
+        let mut back = pages.sweep(2);
+        back.sort_unstable_by_key(|page| page.0);
+        let mut want = ids[1..].to_vec();
+        want.sort_unstable_by_key(|page| page.0);
+        assert_eq!(back, want);
+        pages.audit([&held, &again].into_iter());
+        assert!(pages.find(&mut again, &tokens(0)), "it was used since");
+        assert!(!pages.find(&mut again, &tokens(100)), "it is gone");
+        pages.truncate(&mut again, 0);
+        assert_eq!((pages.sweep(2).len(), pages.sweep(2).len()), (0, 1));
+        assert!(!pages.spare());
+        assert!(pages.sweep(2).is_empty(), "nothing goes back twice");
+        pages.audit([&held].into_iter());
     }
 
     #[test]

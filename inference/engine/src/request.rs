@@ -1,16 +1,26 @@
 //! What an engine is asked and what it answers.
 
+use std::sync::Arc;
+
 use mythic_interface::sampler::{Sampling, Top4};
 /// Why a generation ended; an engine never says `Cancelled`.
 pub use mythic_interface::state::FinishReason as Finish;
+use mythic_sampling::Options;
 
 /// How tokens are chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Sampler {
     /// The protocol's: seeded, among the four largest logits, replayable on chain.
     Verified {
         seed: [u8; 32],
         temperature_milli: u16,
+    },
+    /// The protocol's by options: seeded, over the whole vocabulary, replayable by whoever computes the same bits. What the
+    /// options say of stop strings takes the place of [`GenerateRequest::stop`].
+    Full {
+        seed: [u8; 32],
+        temperature_milli: u16,
+        options: Arc<Options>,
     },
     /// Over the whole vocabulary, for unbilled requests.
     Free {
@@ -23,9 +33,13 @@ pub enum Sampler {
 }
 
 impl Sampler {
-    pub(crate) fn validate(&self) -> Result<(), EngineError> {
+    pub(crate) fn validate(&self, vocabulary: usize) -> Result<(), EngineError> {
         match self {
             Sampler::Verified { .. } => Ok(()),
+            Sampler::Full { options, .. } => options
+                .check()
+                .and_then(|()| options.check_ids(vocabulary))
+                .map_err(|refusal| EngineError::Invalid(refusal.to_string())),
             Sampler::Free {
                 temperature, top_p, ..
             } => {
@@ -44,12 +58,17 @@ impl Sampler {
         }
     }
 
-    /// The protocol's sampler, if it is that one.
+    /// Seed and temperature, if it is one of the protocol's.
     pub fn verified(&self) -> Option<Sampling> {
         match self {
             Sampler::Verified {
                 seed,
                 temperature_milli,
+            }
+            | Sampler::Full {
+                seed,
+                temperature_milli,
+                ..
             } => Some(Sampling {
                 seed: *seed,
                 temperature_milli: *temperature_milli,
@@ -93,6 +112,23 @@ pub struct Checked {
     pub at_claimed: [i32; 4],
     /// Natural logarithm of the sum of the exponentials of all logits of the position.
     pub log_sum_exp: f32,
+    /// What must stand there by the answer's options, `u32::MAX` where nothing may; `None` if nobody asked.
+    pub choice: Option<u32>,
+}
+
+/// How the tokens of an answer that is checked were to be chosen, where its four largest logits don't tell.
+#[derive(Clone, Debug)]
+pub struct ByOptions {
+    pub options: Arc<Options>,
+    pub sampling: Sampling,
+    /// Tokens of the whole result.
+    pub output_tokens: u32,
+    /// Most tokens that were asked for.
+    pub max_tokens: u32,
+    /// As the result says it.
+    pub finish_reason: u8,
+    /// The positions that are asked about, ascending; `None` = all.
+    pub asked: Option<Vec<u32>>,
 }
 
 /// One generated token.
@@ -144,6 +180,9 @@ pub enum EngineError {
     /// The last thing a stream gives after its token was cancelled.
     #[error("the request was cancelled")]
     Cancelled,
+    /// The library that follows grammars met a limit or an error. It says nothing of the answer.
+    #[error("{0}")]
+    Grammar(String),
     #[error("the model computed no usable logits: {0}")]
     Numbers(String),
     #[error("the engine has stopped")]

@@ -221,7 +221,7 @@ impl Scheduler {
     }
 
     /// Starts what can start, and fills `pass` with the shares of the next one. It is empty only
-    /// if there is no request.
+    /// if no request has a token that is known and not read.
     pub fn plan(&mut self, pass: &mut Vec<Share>) {
         pass.clear();
         self.admit();
@@ -249,7 +249,7 @@ impl Scheduler {
         }
         while left > 0 {
             let next = (self.running.iter().enumerate())
-                .filter(|(_, s)| s.priority == Priority::Interactive && !s.decodes())
+                .filter(|(_, s)| s.priority == Priority::Interactive && s.pending() > 1)
                 .filter(|(_, s)| s.served < self.pass)
                 .min_by_key(|(_, s)| (s.served, s.id));
             match next {
@@ -314,6 +314,28 @@ impl Scheduler {
         }
     }
 
+    /// Nothing is left of keys and values: what runs reads again from its first token, and wants no logits of
+    /// the positions that were `taken` already, counted from the prompt's last. What doesn't fit without shared pages waits.
+    pub fn forget(&mut self, taken: impl Fn(Id) -> usize) {
+        let mut running = std::mem::take(&mut self.running);
+        for s in &mut running {
+            self.pages.truncate(&mut s.table, 0);
+            s.prompt += taken(s.id);
+            (s.filled, s.found) = (0, 0);
+        }
+        self.pages.forget();
+        let mut waiting = Vec::new();
+        for mut s in running {
+            match self.pages.promise(&mut s.table, pages_for(s.reach)) {
+                true => self.running.push(s),
+                false => waiting.push(s),
+            }
+        }
+        for s in waiting.into_iter().rev() {
+            self.queue_mut(s.priority).push_front(s);
+        }
+    }
+
     /// Ends a request, wherever it is: done, failed or cancelled.
     pub fn remove(&mut self, id: Id) {
         self.interactive.retain(|s| s.id != id);
@@ -349,6 +371,11 @@ impl Scheduler {
 
     pub fn pages(&self) -> &Pages {
         &self.pages
+    }
+
+    /// As [`Pages::sweep`].
+    pub fn sweep(&mut self, turns: u64) -> Vec<PageId> {
+        self.pages.sweep(turns)
     }
 
     pub fn totals(&self) -> Totals {

@@ -2,15 +2,24 @@
 
 use parking_lot::{Condvar, Mutex};
 
+use super::durations::Durations;
 use super::scheduler::Scheduler;
 
 /// What the worker counts and measures.
 #[derive(Default)]
 pub struct Counters {
+    /// What computes.
+    pub device: String,
     pub output_tokens: u64,
     pub cancelled: u64,
     pub prefill_rate: Option<f64>,
     pub decode_rate: Option<f64>,
+    /// Of one request.
+    pub stream_rate: Option<f64>,
+    /// From a request to its first token.
+    pub first_tokens: Durations,
+    /// From a request's token to its next.
+    pub next_tokens: Durations,
 }
 
 /// What worker and handles share.

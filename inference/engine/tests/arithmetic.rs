@@ -10,15 +10,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mythic_engine::Lab;
+use mythic_engine::decoder::{Model, Pass, Row, Scratch, Span};
+use mythic_engine::kernels::attention::SEGMENT;
 use mythic_engine::kernels::pack::Pack;
 use mythic_engine::kernels::{self, InstructionSet, Kernels};
 use mythic_engine::kv::Pool;
-use mythic_engine::llama::{Model, Pass, Row, Scratch, Span};
 use mythic_engine::logits::Keep;
 use mythic_engine::pages::{PAGE, PageId, pages_for};
-use mythic_lab::random_model::{FORMATS, RandomModel};
+use mythic_lab::random_model::{FORMATS, RandomModel, architectures};
 use mythic_model::catalogue::file_sha256;
-use mythic_model::gguf::Gguf;
+use mythic_model::gguf::{Gguf, TensorFormat};
+use mythic_model::layout::Architecture;
 use mythic_model::servable;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -89,9 +91,9 @@ fn logits(model: &Model, sequences: &[Vec<u32>], most: usize, rng: &mut StdRng) 
     found
 }
 
-/// Sequences of random tokens, one longer than a page.
-fn sequences(vocabulary: u32, rng: &mut StdRng) -> Vec<Vec<u32>> {
-    [PAGE + 13, 21, 6]
+/// Sequences of random tokens, the longest of so many.
+fn sequences(longest: usize, vocabulary: u32, rng: &mut StdRng) -> Vec<Vec<u32>> {
+    [longest, 21, 6]
         .map(|len| (0..len).map(|_| rng.random_range(0..vocabulary)).collect())
         .to_vec()
 }
@@ -107,13 +109,13 @@ fn ways() -> Vec<(InstructionSet, usize, usize)> {
     ways
 }
 
-fn same_bits_however(path: &Path, seed: u64) {
+fn same_bits_however(path: &Path, longest: usize, seed: u64) {
     eprintln!("{} seed {seed}", path.display());
     let mut rng = StdRng::seed_from_u64(seed);
     let mut want = None;
     for (set, threads, most) in ways() {
         let (model, vocabulary) = model(path, threads, set);
-        let sequences = sequences(vocabulary, &mut StdRng::seed_from_u64(seed));
+        let sequences = sequences(longest, vocabulary, &mut StdRng::seed_from_u64(seed));
         let got = logits(&model, &sequences, most, &mut rng);
         let want = want.get_or_insert_with(|| got.clone());
         for (sequence, (got, want)) in got.iter().zip(want.iter()).enumerate() {
@@ -129,30 +131,53 @@ fn same_bits_however(path: &Path, seed: u64) {
 
 #[test]
 fn logits_are_the_same_bits_for_any_chunk_batch_threads_and_instruction_set() {
-    same_bits_however(&common::model(), 20_261_127);
+    same_bits_however(&common::model(), PAGE + 13, 20_261_127);
 }
 
 #[test]
-fn so_are_those_of_every_weight_format() {
+fn so_are_those_of_every_weight_format_past_a_segment_of_attention() {
     let directory = tempfile::tempdir().expect("a directory");
     for (seed, (name, format)) in (1..).zip(FORMATS) {
         let path = directory.path().join(format!("{name}.gguf"));
         RandomModel::new(format, seed)
             .write(&path)
             .expect("a model");
-        same_bits_however(&path, seed);
+        same_bits_however(&path, SEGMENT + PAGE + 13, seed);
     }
+}
+
+#[test]
+fn so_are_those_of_every_architecture() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (seed, (name, model)) in (1..).zip(architectures(3)) {
+        let path = directory.path().join(format!("{name}.gguf"));
+        model.write(&path).expect("a model");
+        same_bits_however(&path, PAGE + 13, seed);
+    }
+}
+
+#[test]
+fn so_are_those_of_experts_in_four_bits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("experts.gguf");
+    RandomModel::of(Architecture::GptOss, TensorFormat::MXFP4, 5)
+        .write(&path)
+        .expect("a model");
+    same_bits_however(&path, SEGMENT + PAGE + 13, 5);
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Golden {
     model_sha256: String,
     kernel_profile: u16,
+    /// Into a second segment of attention.
     tokens: Vec<u32>,
-    /// SHA-256 over each position's logits as little-endian f32.
+    /// SHA-256 over the logits, as little-endian f32, of every eighth position from the first on.
     logits_sha256: Vec<String>,
     /// Of a random model in each weight format, the same for its last position.
     formats: BTreeMap<String, String>,
+    /// Of one of each architecture.
+    architectures: BTreeMap<String, String>,
 }
 
 fn golden_path() -> PathBuf {
@@ -162,17 +187,20 @@ fn golden_path() -> PathBuf {
 fn golden() -> Golden {
     let path = common::model();
     let directory = tempfile::tempdir().expect("a directory");
-    let formats = FORMATS.iter().map(|(name, format)| {
+    let last = |(name, of): (&str, RandomModel)| {
         let path = directory.path().join(format!("{name}.gguf"));
-        RandomModel::new(*format, 7).write(&path).expect("a model");
+        of.write(&path).expect("a model");
         let (model, vocabulary) = model(&path, 0, InstructionSet::Auto);
-        let tokens = (0..20).map(|i| i * 13 % vocabulary).collect();
-        let found = logits(&model, &[tokens], 20, &mut StdRng::seed_from_u64(0));
-        ((*name).to_owned(), hex::encode(found[0][19]))
-    });
-    let formats = formats.collect();
+        // Beyond the windows of layers that have one.
+        let tokens = (0..PAGE as u32 + 8).map(|i| i * 13 % vocabulary).collect();
+        let found = logits(&model, &[tokens], 40, &mut StdRng::seed_from_u64(0));
+        (name.to_owned(), hex::encode(found[0][PAGE + 7]))
+    };
+    let formats = FORMATS.map(|(name, format)| (name, RandomModel::new(format, 7)));
+    let formats = formats.into_iter().map(last).collect();
+    let architectures = architectures(7).into_iter().map(last).collect();
     let (model, _) = model(&path, 0, InstructionSet::Auto);
-    let tokens: Vec<u32> = (0..PAGE as u32 + 8)
+    let tokens: Vec<u32> = (0..(SEGMENT + PAGE) as u32 + 9)
         .map(|i| 300 + i * 997 % 40_000)
         .collect();
     let mut rng = StdRng::seed_from_u64(0);
@@ -181,8 +209,9 @@ fn golden() -> Golden {
         model_sha256: hex::encode(file_sha256(&path).expect("the file")),
         kernel_profile: kernels::PROFILE,
         tokens,
-        logits_sha256: found[0].iter().map(hex::encode).collect(),
+        logits_sha256: found[0].iter().step_by(8).map(hex::encode).collect(),
         formats,
+        architectures,
     }
 }
 

@@ -36,7 +36,10 @@ fn step_bits(steps: &[Step]) -> Vec<Bits> {
 async fn checked_bits(engine: &Engine, prompt: &[u32], steps: &[Step]) -> Vec<Bits> {
     let ids: Vec<u32> = steps.iter().map(|s| s.token).collect();
     let claimed: Vec<[u32; 4]> = steps.iter().map(|s| s.top4.map(|(id, _)| id)).collect();
-    let found = engine.check(prompt, &ids, &claimed).await.expect("a check");
+    let found = engine
+        .check(prompt, &ids, &claimed, None)
+        .await
+        .expect("a check");
     found
         .iter()
         .map(|c| {
@@ -169,6 +172,45 @@ async fn a_repeated_prompt_is_found_in_the_cache_and_counted() {
 }
 
 #[tokio::test]
+async fn a_prefix_that_nobody_asks_for_goes_back_and_is_computed_again() {
+    let engine = common::engine(EngineConfig {
+        kv_idle_seconds: 1,
+        ..Default::default()
+    });
+    let prompt: Vec<u32> = (0..100).map(|i| 1_000 + i).collect();
+    let (first, _) = common::run(&engine, common::greedy(prompt.clone(), 4)).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while engine.stats().kv_bytes_cached > 0 {
+        assert!(tokio::time::Instant::now() < deadline, "it is still kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (again, _) = common::run(&engine, common::greedy(prompt, 4)).await;
+    assert_eq!(again, first);
+    assert_eq!(engine.stats().cached_tokens_total, 0);
+}
+
+#[tokio::test]
+async fn how_long_tokens_take_is_counted_once_a_token() {
+    let engine = common::engine(EngineConfig::default());
+    for max_tokens in [1, 5] {
+        let request = common::greedy((0..40).map(|i| 1_000 + i).collect(), max_tokens);
+        common::run(&engine, request).await;
+    }
+    // The last step is handed out before it is counted.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let count = |d: mythic_engine::Durations| d.counts.iter().sum::<u64>();
+    loop {
+        let stats = engine.stats();
+        if (count(stats.first_tokens), count(stats.next_tokens)) == (2, 4) {
+            assert!(stats.first_tokens.seconds > 0.0 && stats.next_tokens.seconds > 0.0);
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{stats:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn parallel_answers_to_one_prompt_differ_by_their_seed_and_read_it_once() {
     let engine = common::engine(EngineConfig::default());
     let prompt: Vec<u32> = (0..150).map(|i| 2_000 + i).collect();
@@ -211,7 +253,7 @@ async fn log_probabilities_are_those_of_a_distribution() {
 async fn a_check_refuses_what_it_cannot_answer() {
     let engine = common::engine(EngineConfig::default());
     let check = |output: &'static [u32], claimed: &'static [[u32; 4]]| {
-        engine.check(&[1, 2, 3], output, claimed)
+        engine.check(&[1, 2, 3], output, claimed, None)
     };
     assert_eq!(check(&[], &[]).await, Ok(Vec::new()));
     assert!(matches!(
@@ -284,6 +326,7 @@ async fn a_seeded_answer_replays_and_its_evidence_verifies() {
         output_ids: steps.iter().map(|s| s.token).collect(),
         leaves: steps.iter().map(|s| s.top4).collect(),
         sampling,
+        options: None,
     })
     .expect("evidence");
     let json = serde_json::to_vec(&evidence).expect("JSON");

@@ -13,6 +13,7 @@ use mythic_engine::{Engine, EngineConfig, EngineError, GenerateRequest, Sampler}
 use mythic_lab::random_model::RandomModel;
 use mythic_model::gguf::Gguf;
 use mythic_model::gguf::TensorFormat;
+use mythic_model::layout::Architecture;
 use mythic_model::prompt::{Message, PromptFormatter};
 use tokio_util::sync::CancellationToken;
 
@@ -259,25 +260,33 @@ fn run(path: &Path) {
 #[test]
 fn no_damaged_file_panics_or_takes_more_memory_than_it_has_bytes() {
     let dir = tempfile::tempdir().expect("a directory");
-    let whole = dir.path().join("whole.gguf");
-    let model = RandomModel {
+    let small = |model: RandomModel| RandomModel {
         layers: 1,
         embedding: 64,
-        feed_forward: 64,
+        feed_forward: 128,
         heads: 2,
         kv_heads: 1,
         context: 64,
-        ..RandomModel::new(TensorFormat::Q4_0, 1)
+        ..model
     };
-    model.write(&whole).expect("a model");
-    let bytes = std::fs::read(&whole).expect("the file");
-    let formatter = read(&bytes, &whole).expect("an undamaged file is read");
-    assert!(formatter.chat(&[Message::new("user", "x")]).is_err());
-    run(&whole);
-    // The name of the first tensor stands only in the table; data follows it by less than that.
-    let name = b"token_embd.weight";
-    let table = bytes.windows(name.len()).position(|w| w == name);
-    let head = table.expect("the table") + 1_024;
+    // The plainest and the one with the most parts; cases take them in turns.
+    let files = [
+        small(RandomModel::new(TensorFormat::Q4_0, 1)),
+        small(RandomModel::of(Architecture::GptOss, TensorFormat::Q4_0, 1)),
+    ]
+    .map(|model| {
+        let whole = dir.path().join("whole.gguf");
+        model.write(&whole).expect("a model");
+        let bytes = std::fs::read(&whole).expect("the file");
+        let formatter = read(&bytes, &whole).expect("an undamaged file is read");
+        assert!(formatter.chat(&[Message::new("user", "x")]).is_err());
+        run(&whole);
+        // The name of the last tensor stands only in the table; data follows it by less than that.
+        let name = b"output_norm.weight";
+        let table = bytes.windows(name.len()).position(|w| w == name);
+        let head = table.expect("the table") + 1_024;
+        (bytes, head)
+    });
 
     let number = |key: &str| std::env::var(key).ok().and_then(|n| n.parse().ok());
     let only: Option<u64> = number("MYTHIC_FUZZ_CASE");
@@ -288,9 +297,10 @@ fn no_damaged_file_panics_or_takes_more_memory_than_it_has_bytes() {
     let (mut accepted, mut loaded) = (0, 0);
     for case in cases.clone() {
         let mut random = Random(case);
+        let (bytes, head) = &files[case as usize % files.len()];
         let mut damaged = bytes.clone();
         for _ in 0..1 + random.below(3) {
-            mutate(&mut damaged, head, &mut random);
+            mutate(&mut damaged, *head, &mut random);
         }
         let path = dir.path().join(format!("{case}.gguf"));
         let result = catch_unwind(AssertUnwindSafe(|| {

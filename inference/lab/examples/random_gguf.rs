@@ -1,11 +1,11 @@
-//! Writes small random models, one file for each weight format, into a directory.
+//! Writes small random models, one file for each weight format and one for each architecture, into a directory.
 //!
 //! `cargo run -p mythic-lab --example random_gguf -- DIRECTORY [SEED]`
 
 use std::path::PathBuf;
 
 use anyhow::Context;
-use mythic_lab::random_model::{FORMATS, RandomModel};
+use mythic_lab::random_model::{FORMATS, RandomModel, architectures};
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
@@ -15,9 +15,10 @@ fn main() -> anyhow::Result<()> {
         None => 1,
     };
     std::fs::create_dir_all(&directory)?;
-    for (name, format) in FORMATS {
+    let formats = FORMATS.map(|(name, format)| (name, RandomModel::new(format, seed)));
+    for (name, model) in formats.into_iter().chain(architectures(seed)) {
         let path = directory.join(format!("random.{name}.gguf"));
-        RandomModel::new(format, seed).write(&path)?;
+        model.write(&path)?;
         println!("{}", path.display());
     }
     Ok(())

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use mythic_lab::calibrate::files::{Derive, derive, layers};
-use mythic_lab::calibrate::{CalibrateError, Event, Report, Settings, calibrate};
+use mythic_lab::calibrate::{CalibrateError, Event, Report, Settings, audit, calibrate};
 
 fn small_model(directory: &Path) -> std::path::PathBuf {
     let goal = directory.join("small.gguf");
@@ -133,4 +133,30 @@ async fn settings_that_measure_nothing_are_refused() {
             .to_string()
             .contains("none.gguf")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audits_pass_what_is_honest_and_find_false_layers_as_often_as_they_draw_them() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let model = small_model(directory.path());
+    let settings = Settings {
+        prompts: 2,
+        ..settings(directory.path())
+    };
+    let found = audit::measure(&model, &settings, 0.25)
+        .await
+        .expect("figures");
+    println!("{}", found.markdown());
+    assert_eq!((found.answers, found.honest_failed), (2, 0));
+    assert_eq!((found.layers, found.drawn), (4, 1));
+    let [skipped, altered, coarse] = &found.cheats[..] else {
+        panic!("{:?}", found.cheats);
+    };
+    // One layer of four is drawn.
+    let quarter = skipped.draws / 4;
+    assert!(skipped.found.abs_diff(quarter) < quarter / 5, "{skipped:?}");
+    assert!(altered.found > 0, "{altered:?}");
+    assert_eq!(coarse.found, coarse.draws, "all layers differ");
+    let refused = audit::measure(&model, &settings, 0.0).await;
+    assert!(matches!(refused, Err(CalibrateError::Part(_))));
 }

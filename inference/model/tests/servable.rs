@@ -73,14 +73,33 @@ fn a_whole_model_is_servable_with_and_without_a_template() {
 }
 
 #[test]
+fn positions_are_divided_by_a_factor_of_the_old_name_where_there_is_no_new_one() {
+    let linear = |keys: &[(&str, f32)]| {
+        let changes: Vec<_> = keys
+            .iter()
+            .map(|(key, x)| (*key, Some(Item::F32(*x))))
+            .collect();
+        let gguf = open(&file(&changed(metadata(), &changes), &tensors()));
+        check(&gguf).expect("servable").layout.rope.linear
+    };
+    let (old, new) = ("llama.rope.scale_linear", "llama.rope.scaling.factor");
+    assert_eq!(linear(&[]), 1.0);
+    assert_eq!(linear(&[(old, 4.0)]), 4.0);
+    assert_eq!(linear(&[(old, 4.0), (new, 2.0)]), 2.0);
+}
+
+#[test]
 fn what_the_engine_would_not_load_is_refused_by_name() {
     let all = tensors();
     let one = |key: &str, item: Item| why_not(&[(key, Some(item))], &all);
     for (said, want) in [
-        (one("general.architecture", text("qwen2")), "qwen2"),
         (
-            one("llama.rope.scaling.type", text("yarn")),
-            "rope scaling `yarn`",
+            one("general.architecture", text("bert")),
+            "architecture `bert`",
+        ),
+        (
+            one("llama.rope.scaling.type", text("dynamic")),
+            "rope scaling `dynamic`",
         ),
         (
             one("llama.rope.freq_base", Item::U32(10_000)),
@@ -88,7 +107,7 @@ fn what_the_engine_would_not_load_is_refused_by_name() {
         ),
         (
             one("llama.expert_count", Item::U32(8)),
-            "mixtures of experts",
+            "lacks the metadata key `llama.expert_used_count`",
         ),
         (one("llama.embedding_length", Item::U32(64)), "attn_q"),
         (
@@ -120,8 +139,8 @@ fn what_the_engine_would_not_load_is_refused_by_name() {
         assert!(said.contains(want), "{said:?} does not say {want:?}");
     }
     let mut more = tensors();
-    more.push(("blk.0.attn_q.bias".into(), vec![32], 0, 128));
-    assert!(why_not(&[], &more).contains("`blk.0.attn_q.bias` that this engine does not know"));
+    more.push(("blk.0.attn_q.scale".into(), vec![32], 0, 128));
+    assert!(why_not(&[], &more).contains("`blk.0.attn_q.scale` that this engine does not know"));
 }
 
 #[test]
@@ -162,11 +181,11 @@ fn tokens_without_ends() -> Item {
 #[test]
 fn formats_that_the_engine_does_not_compute_with_are_named() {
     let mut tensors = tensors();
-    tensors[0] = ("token_embd.weight".into(), vec![256, 260], 10, 84 * 260);
+    tensors[0] = ("token_embd.weight".into(), vec![256, 260], 16, 66 * 260);
     let error = Gguf::from_bytes(&file(&metadata(), &tensors), "x".as_ref())
         .err()
         .expect("refused");
-    assert!(error.to_string().contains("type 10 (Q2_K)"), "{error}");
+    assert!(error.to_string().contains("type 16 (IQ2_XXS)"), "{error}");
 }
 
 #[test]
@@ -178,4 +197,31 @@ fn a_big_endian_file_is_named_as_one() {
         .expect("refused");
     assert!(matches!(error, GgufError::BigEndian { .. }));
     assert!(error.to_string().contains("big-endian"), "{error}");
+}
+
+/// A file whose last tokens are these, of an ordinary type.
+fn ends_of(texts: &[&str]) -> Vec<u32> {
+    let bytes = mythic_model::tokenizer::byte_chars().map(String::from);
+    let tokens: Vec<String> = bytes
+        .into_iter()
+        .chain(texts.iter().map(|text| (*text).to_owned()))
+        .collect();
+    let kinds = vec![1; tokens.len()];
+    let changes = [
+        ("tokenizer.ggml.tokens", Some(Item::Texts(tokens))),
+        ("tokenizer.ggml.token_type", Some(Item::I32s(kinds))),
+        ("tokenizer.ggml.eos_token_id", None),
+    ];
+    let gguf = open(&file(&changed(metadata(), &changes), &[]));
+    let formatter = mythic_model::prompt::PromptFormatter::from_parsed(&gguf).expect("a formatter");
+    formatter.eos_ids().to_vec()
+}
+
+#[test]
+fn ends_are_found_whatever_their_type_and_where_messages_end_no_answer_does() {
+    assert_eq!(ends_of(&["a", "<|im_end|>", "<|end|>"]), [257, 258]);
+    assert_eq!(ends_of(&["<|end|>", "<|return|>", "b"]), [256, 257]);
+    // gpt-oss ends each of several messages of an answer so.
+    assert_eq!(ends_of(&["<|end|>", "<|return|>", "<|call|>"]), [257, 258]);
+    assert_eq!(ends_of(&["a", "<end_of_turn>", "</s>"]), [257, 258]);
 }

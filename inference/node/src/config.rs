@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use mythic_client::{Bids, base_fee};
-use mythic_engine::EngineConfig;
+use mythic_engine::{Choice, EngineConfig};
 use mythic_verifier::VerifierConfig;
 use mythic_wire::Origin;
 
@@ -57,6 +57,8 @@ pub struct NodeConfig {
     /// File with a bearer token for /stats and /metrics; without it they answer this machine alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_token_file: Option<PathBuf>,
+    /// What computes answers: `cpu`, `cuda` (the first GPU), `cuda:0,1` (these GPUs together) or `auto` (the first GPU if it can).
+    pub device: Choice,
     /// Threads of the engine; 0 = all cores.
     pub threads: usize,
     /// Take jobs at all. Without it the node only verifies: it announces itself to no gateway and declines what is asked.
@@ -64,6 +66,10 @@ pub struct NodeConfig {
     /// Memory for keys and values of each model, in bytes: of running jobs, and of prompts that are
     /// kept in case they come again.
     pub kv_bytes: u64,
+    /// Memory of each model for the residual rows of answers, in bytes, so that others can audit them layer by layer; 0 = none are kept.
+    pub residual_bytes: u64,
+    /// For how long an answer's residual rows are kept, in seconds.
+    pub residual_seconds: u32,
     /// Take open jobs.
     pub consume_open_jobs: bool,
     /// Where open jobs are heard of: from the feeds of `gateways`, or from the feed in `kafka`, which the workers of one validator
@@ -146,9 +152,12 @@ impl Default for NodeConfig {
             status_token_file: None,
             http: mythic_http::Limits::default(),
             traces: mythic_trace::TraceConfig::default(),
+            device: Choice::default(),
             threads: 0,
             accept_jobs: true,
             kv_bytes: EngineConfig::default().kv_bytes,
+            residual_bytes: EngineConfig::default().residual_bytes,
+            residual_seconds: EngineConfig::default().residual_seconds,
             consume_open_jobs: true,
             jobs: JobsFrom::Gateways,
             kafka: None,
@@ -250,6 +259,13 @@ impl NodeConfig {
         range("submit_linger_ms", self.submit_linger_ms, 0, 5_000)?;
         range("threads", self.threads as u64, 0, 1_024)?;
         range("kv_bytes", self.kv_bytes, 1 << 20, 1 << 44)?;
+        range("residual_bytes", self.residual_bytes, 0, 1 << 44)?;
+        range(
+            "residual_seconds",
+            u64::from(self.residual_seconds),
+            1,
+            86_400,
+        )?;
         range("drain_seconds", self.drain_seconds, 0, 3_600)?;
         range("stake_lamports", self.stake_lamports, 1, i64::MAX as u64)?;
         range("min_deadline_slots", self.min_deadline_slots, 1, 10_000)?;

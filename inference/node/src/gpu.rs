@@ -22,6 +22,10 @@ pub struct Gpu {
     pub utilisation_percent: Option<u32>,
     /// Degrees Celsius.
     pub temperature_celsius: Option<u32>,
+    /// What it takes now, watts.
+    pub power_watts: Option<u32>,
+    /// Processes that compute on it, this one among them where it does.
+    pub processes: Option<u32>,
 }
 
 /// The driver, where there is one.
@@ -55,6 +59,11 @@ impl Gpus {
                         memory_total_bytes: memory.as_ref().map(|memory| memory.total),
                         utilisation_percent: device.utilization_rates().ok().map(|rates| rates.gpu),
                         temperature_celsius: device.temperature(TemperatureSensor::Gpu).ok(),
+                        power_watts: device
+                            .power_usage()
+                            .ok()
+                            .map(|milliwatts| milliwatts / 1_000),
+                        processes: device.running_compute_processes_count().ok(),
                     }
                 })
                 .collect(),

@@ -14,6 +14,7 @@ pub mod bounds;
 pub mod config;
 pub mod ctx;
 pub mod gpu;
+mod histograms;
 pub mod http;
 pub mod keep;
 pub mod meters;

@@ -6,6 +6,8 @@ use mythic_engine::EngineStats;
 use mythic_kafka::Trouble;
 use mythic_verifier::book::Totals;
 
+use crate::histograms::DurationsOfModels;
+
 /// All counters and gauges.
 #[derive(Debug, Clone)]
 pub struct Meters {
@@ -41,6 +43,8 @@ pub struct Meters {
     engine_requests: IntGaugeVec,
     engine_kv_bytes: IntGaugeVec,
     engine_tokens: IntGaugeVec,
+    first_tokens: DurationsOfModels,
+    next_tokens: DurationsOfModels,
     /// Checks and cases.
     pub verifier: VerifierMeters,
 }
@@ -55,6 +59,8 @@ pub struct VerifierMeters {
     compute_seconds: Gauge,
     /// What was left undone since the start, and why.
     pub left: IntCounterVec,
+    /// Audits of layers since the start, by outcome.
+    pub audits: IntCounterVec,
 }
 
 /// What a verifier leaves undone, and why.
@@ -63,6 +69,9 @@ const LEFT: &[(&str, &[&str])] = &[
     ("check", &["closed", "late"]),
     ("claim", &["dear", "money", "open", "answers"]),
 ];
+
+/// What an audit comes to.
+const AUDITS: [&str; 6] = ["passed", "refused", "differs", "late", "large", "engine"];
 
 impl VerifierMeters {
     fn new(registry: &Registry) -> prometheus::Result<Self> {
@@ -90,8 +99,20 @@ impl VerifierMeters {
                 left.with_label_values(&[*what, *reason]);
             }
         }
+        let audits = IntCounterVec::new(
+            Opts::new(
+                "mythic_verifier_audits_total",
+                "Audits of layers, by outcome; all but those that passed were followed by a whole pass",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(audits.clone()))?;
+        for outcome in AUDITS {
+            audits.with_label_values(&[outcome]);
+        }
         Ok(Self {
             left,
+            audits,
             checked: vec(
                 "mythic_verifier_checked",
                 "Answers of others that were checked, by finding",
@@ -118,7 +139,7 @@ impl VerifierMeters {
             vec.with_label_values(&[label])
                 .set(i64::try_from(value).unwrap_or(i64::MAX));
         };
-        for finding in ["honest", "fault", "fraud", "withheld", "unknown"] {
+        for finding in ["honest", "audited", "fault", "fraud", "withheld", "unknown"] {
             let count = totals.checked.get(finding).copied().unwrap_or(0);
             set(&self.checked, finding, count);
         }
@@ -233,6 +254,16 @@ impl Meters {
                 "Tokens since the start: prompt (computed or found), found in the prefix cache, output",
                 &["model", "kind"],
             )?,
+            first_tokens: DurationsOfModels::new(
+                &registry,
+                "mythic_engine_first_token_seconds",
+                "From a request to its first token, its wait for a place included",
+            )?,
+            next_tokens: DurationsOfModels::new(
+                &registry,
+                "mythic_engine_next_token_seconds",
+                "From a request's token to its next",
+            )?,
             registry,
         })
     }
@@ -284,6 +315,8 @@ impl Meters {
         ] {
             set(&self.engine_tokens, &[model, kind], tokens);
         }
+        self.first_tokens.set(model, stats.first_tokens);
+        self.next_tokens.set(model, stats.next_tokens);
     }
 
     /// In the text format of Prometheus.
@@ -300,6 +333,7 @@ impl Meters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mythic_engine::Durations;
 
     #[test]
     fn an_engines_requests_are_told_apart_by_priority() {
@@ -323,6 +357,15 @@ mod tests {
             cancelled_total: 0,
             prefill_tokens_per_second: None,
             decode_tokens_per_second: None,
+            stream_tokens_per_second: None,
+            first_tokens: Durations::default(),
+            next_tokens: {
+                let mut durations = Durations::default();
+                // Two up to 2.5 ms, one above all.
+                (durations.counts[1], durations.counts[18]) = (2, 1);
+                durations.seconds = 400.5;
+                durations
+            },
             weights_bytes: 0,
         };
         let meters = Meters::new().unwrap();
@@ -334,6 +377,12 @@ mod tests {
             r#"mythic_engine_requests{model="m@1",priority="interactive",state="queued"} 0"#,
             r#"mythic_engine_kv_bytes{model="m@1",state="cached"} 8"#,
             r#"mythic_engine_tokens{kind="cached",model="m@1"} 4"#,
+            r#"mythic_engine_first_token_seconds_count{model="m@1"} 0"#,
+            r#"mythic_engine_next_token_seconds_bucket{model="m@1",le="0.001"} 0"#,
+            r#"mythic_engine_next_token_seconds_bucket{model="m@1",le="0.0025"} 2"#,
+            r#"mythic_engine_next_token_seconds_bucket{model="m@1",le="300"} 2"#,
+            r#"mythic_engine_next_token_seconds_bucket{model="m@1",le="+Inf"} 3"#,
+            r#"mythic_engine_next_token_seconds_sum{model="m@1"} 400.5"#,
         ] {
             assert!(text.contains(line), "{text}: {line}");
         }

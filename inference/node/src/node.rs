@@ -7,6 +7,7 @@ use mythic_client::{ChainClient, Commitment};
 use mythic_interface::state::Config;
 use mythic_wire::{Origin, allowance::Allowance, signed::Receiver};
 use solana_pubkey::Pubkey;
+use tokio::sync::Semaphore;
 
 use crate::{
     config::NodeConfig,
@@ -31,6 +32,11 @@ use crate::{
 /// Checks that a validator opens here at once, and how fast it may open more.
 const CHECKS: u32 = 120;
 const CHECK_EVERY: Duration = Duration::from_millis(500);
+/// Answers about residual rows that a validator has here at once, and how fast it may have more.
+const ROWS: u32 = 64;
+const ROWS_EVERY: Duration = Duration::from_secs(1);
+/// Such answers that are being sent at a time.
+const ROWS_AT_ONCE: usize = 4;
 /// Validators whose checks are counted at a time.
 const CHECKERS: usize = 4_096;
 
@@ -43,6 +49,9 @@ pub struct Node {
     pub(crate) receiver: Receiver,
     /// Checks of our results that others opened.
     pub(crate) checks: Allowance<[u8; 32]>,
+    /// Their questions for residual rows, and places for the answers.
+    pub(crate) rows: Allowance<[u8; 32]>,
+    pub(crate) rows_sent: Arc<Semaphore>,
     /// Others' accounts.
     pub(crate) validators: Validators,
     pub(crate) gpus: Gpus,
@@ -119,6 +128,8 @@ pub async fn assemble(parts: Parts) -> Result<Arc<Node>> {
         verifier: Arc::new(Verifier::new(ctx.clone())),
         receiver: Receiver::new(origin),
         checks: Allowance::new(CHECKS, CHECK_EVERY, CHECKERS),
+        rows: Allowance::new(ROWS, ROWS_EVERY, CHECKERS),
+        rows_sent: Arc::new(Semaphore::new(ROWS_AT_ONCE)),
         validators: Validators::default(),
         gpus: Gpus::find(),
         status_token,

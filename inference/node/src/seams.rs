@@ -98,6 +98,7 @@ mod tests {
                 output_ids: output_ids.clone(),
                 leaves: vec![four; 4],
                 sampling,
+                options: None,
             };
             Open.seal(draft, finish, &eos).map(drop)
         };

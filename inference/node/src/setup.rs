@@ -18,7 +18,7 @@ use crate::{
     seams::Seams,
     serve::backend::ServedModel,
 };
-use mythic_engine::{Engine, EngineConfig, kernels};
+use mythic_engine::{Choice, Engine, EngineConfig, kernels};
 use mythic_model::{catalogue::file_sha256, prompt};
 
 /// The node's keys.
@@ -125,8 +125,11 @@ pub async fn load_model(
 ) -> Result<ServedModel> {
     let path = model.path.clone();
     let engine_config = EngineConfig {
+        device: config.device.clone(),
         threads: config.threads,
         kv_bytes: config.kv_bytes,
+        residual_bytes: config.residual_bytes,
+        residual_seconds: config.residual_seconds,
         max_sequences: config.max_concurrent,
         // Jobs that come back after a restart or a fork find a place beside the new ones.
         max_queued: config.max_queue + config.max_concurrent + 16,
@@ -296,6 +299,12 @@ pub async fn register(
     network: &Config,
     models: &[Pubkey],
 ) -> Result<Validator> {
+    if config.device != Choice::Cpu && config.gpu_name.is_empty() {
+        tracing::info!(
+            device = %config.device,
+            "gpu_name and vram_mib are empty: the chain says that this validator computes on CPUs alone"
+        );
+    }
     let gpu_name = Text::new(&config.gpu_name).ok_or_else(|| {
         anyhow::anyhow!(
             "gpu_name = {:?}: at most 48 printable ASCII characters",

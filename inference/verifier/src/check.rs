@@ -5,7 +5,7 @@ use mythic_interface::{
     comparison::{Comparison, Rule, Values, Verdict, error_ppm},
     hash::Hash,
     le::U32,
-    leaf::{Leaf, LeafFault, check_leaf},
+    leaf::{Leaf, LeafFault},
     merkle,
     sampler::{Sampling, Top4},
     state::{Case, FinishReason, Job, KernelProfile, ModelSpec},
@@ -83,7 +83,7 @@ pub fn sample_by_terms(evidence: &mut Evidence, state: &Job) {
 /// What is wrong with a leaf by itself, if something is: no case takes it as an answer, and a proof shows it. `eos` are the model's
 /// end-of-sequence ids.
 pub fn leaf_fault(state: &Job, eos: &[U32], leaf: &Leaf) -> Option<Fault> {
-    if let Err(fault) = check_leaf(leaf, &sampling(state)) {
+    if let Err(fault) = state.terms.check_leaf(leaf) {
         return Some(fault.into());
     }
     let last = leaf.position.saturating_add(1) >= state.output_tokens.get();
@@ -142,6 +142,8 @@ pub struct Position {
 pub enum Finding {
     /// Everything is as the model computes it.
     Honest,
+    /// What was looked at is: some layers, and the logits of some positions.
+    Audited,
     /// A rule is broken that needs no model: one leaf proves it.
     Fault {
         /// Where.
@@ -173,6 +175,7 @@ impl Finding {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Honest => "honest",
+            Self::Audited => "audited",
             Self::Fault { .. } => "fault",
             Self::Fraud { .. } => "fraud",
             Self::Withheld { .. } => "withheld",
@@ -190,6 +193,7 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Honest => f.write_str("honest: every position is what the model computes"),
+            Self::Audited => f.write_str("audited: what was drawn is what the model computes"),
             Self::Fault { position, fault } => write!(f, "false: position {position}: {fault}"),
             Self::Fraud { verdict, differing } => {
                 let rules = [
@@ -233,7 +237,7 @@ pub fn compare(
         return (Vec::new(), Finding::Unknown { reason });
     }
     let exact = rule(subject.spec) == Some(Rule::Exact);
-    let sampling = sampling(subject.state);
+    let replay = subject.state.terms.replay();
     let positions: Vec<Position> = (0u32..)
         .zip(computed.iter().zip(&evidence.leaves))
         .zip(&evidence.output_ids)
@@ -242,10 +246,11 @@ pub fn compare(
             let logits = given.map(|(_, logit)| logit);
             let errors = logits.iter().zip(own).map(|(x, y)| error_ppm(*x, *y));
             let differs = match exact {
-                true => {
-                    let leaf = computed.leaf(position, &sampling);
-                    *given != leaf.top4 || *token != leaf.token
-                }
+                // Where nobody asked for the choice, the logits alone are compared.
+                true => match computed.leaf(position, replay.as_ref()) {
+                    Some(leaf) => *given != leaf.top4 || *token != leaf.token,
+                    None => *given != computed.four,
+                },
                 false => logits[..] != own[..4] || logits[3] != own[4],
             };
             Position {
@@ -314,7 +319,7 @@ fn find(subject: &Subject<'_>, positions: &[Position], drawn: bool) -> Finding {
 /// no more: who hides the evidence and answers when it is asked is found out all the same. In an exact profile every token of the
 /// output is compared, else the sample alone.
 pub fn compare_shown(state: &Job, case: &Case, output: &[u32], computed: &[Own]) -> Finding {
-    let sampling = sampling(state);
+    let replay = state.terms.replay();
     let unknown = |reason: &str| Finding::Unknown {
         reason: reason.into(),
     };
@@ -333,14 +338,22 @@ pub fn compare_shown(state: &Job, case: &Case, output: &[u32], computed: &[Own])
             return unknown("not everything was computed");
         };
         comparison.submitted(&leaf.given(), &own.values);
-        if rule == Rule::Exact && leaf.leaf() != own.leaf(position, &sampling) {
-            differing.push(position);
+        if rule == Rule::Exact {
+            let Some(own) = own.leaf(position, replay.as_ref()) else {
+                return unknown("not everything was computed");
+            };
+            if leaf.leaf() != own {
+                differing.push(position);
+            }
         }
     }
     let verdict = match rule {
         Rule::Exact => {
             let tokens = (0u32..).zip(output.iter().zip(computed));
-            let other = tokens.filter(|(p, (token, own))| own.leaf(*p, &sampling).token != **token);
+            let other = tokens.filter(|(p, (token, own))| {
+                let own = own.leaf(*p, replay.as_ref());
+                own.is_some_and(|own| own.token != **token)
+            });
             differing.extend(other.map(|(position, _)| position));
             differing.sort_unstable();
             differing.dedup();
@@ -361,7 +374,7 @@ pub fn compare_shown(state: &Job, case: &Case, output: &[u32], computed: &[Own])
 pub(crate) mod tests {
     use super::*;
     use bytemuck::Zeroable;
-    use mythic_interface::{hash, le::U16, params::Params};
+    use mythic_interface::{hash, le::U16, params::Params, state::SamplingProfile};
     use mythic_wire::evidence::{EvidenceError, Mismatch};
 
     pub const JOB: [u8; 32] = [1; 32];
@@ -373,6 +386,7 @@ pub(crate) mod tests {
         job.terms.rules = Params::dev().rules;
         job.terms.seed = [7; 32];
         job.terms.temperature_milli.set(700);
+        job.terms.sampling_profile = SamplingProfile::SeededTop4 as u8;
         job.terms.prompt_hash = hash::prompt_hash(&[4; 16], &[5, 6]);
         job.terms_hash = [3; 32];
         job.validator = [9; 32];
@@ -406,6 +420,7 @@ pub(crate) mod tests {
             leaves,
             seed: [7; 32],
             temperature_milli: 700,
+            options: None,
             fingerprint: [0; 32],
         };
         commit(&mut job, &mut evidence);
@@ -427,6 +442,7 @@ pub(crate) mod tests {
             values: [four[0].1, four[1].1, four[2].1, four[3].1, four[3].1],
             four: *four,
             fifth: (99, 50_000),
+            choice: None,
         });
         computed.collect()
     }
@@ -447,6 +463,27 @@ pub(crate) mod tests {
             judge(&job, &spec, &evidence, &own(&evidence)),
             Finding::Honest
         );
+    }
+
+    #[test]
+    fn an_answer_by_options_is_compared_with_what_they_choose() {
+        let (mut job, spec, mut evidence) = case(40);
+        job.terms.sampling_profile = SamplingProfile::SeededFull as u8;
+        evidence.options = Some(Vec::new());
+        // No token of the leaf's four, and no fault by itself.
+        evidence.output_ids[7] = 77;
+        commit(&mut job, &mut evidence);
+        let mut own = own(&evidence);
+        for (own, token) in own.iter_mut().zip(&evidence.output_ids) {
+            own.choice = Some(*token);
+        }
+        assert_eq!(judge(&job, &spec, &evidence, &own), Finding::Honest);
+        own[9].choice = Some(5);
+        let found = judge(&job, &spec, &evidence, &own);
+        assert!(matches!(found, Finding::Fraud { differing, .. } if differing == [9]));
+        // Behind an end, and outside of the grammar, no token may stand.
+        own[9].choice = Some(u32::MAX);
+        assert!(judge(&job, &spec, &evidence, &own).is_false());
     }
 
     #[test]

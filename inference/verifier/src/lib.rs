@@ -2,6 +2,7 @@
 //! it are in `mythic-node`.
 //!
 //! - [`check`]: what an answer's evidence shows, position by position
+//! - [`audit`]: a few layers of an answer instead of a whole pass
 //! - [`question`]: what an engine is asked about an answer, and the values that its reply stands for
 //! - [`sample`]: the positions that a case draws, and those that are named beside them
 //! - [`search`]: what is believed of evidence that strangers send
@@ -11,6 +12,7 @@
 //! - [`postings`]: output and leaves as they are posted
 //! - [`book`]: what is remembered across restarts
 
+pub mod audit;
 pub mod book;
 pub mod check;
 pub mod claims;

@@ -45,6 +45,12 @@ pub struct VerifierConfig {
     pub max_false_bps: u32,
     /// Most lamports that a claim of withholding may tie up, bond, rent and bids.
     pub max_withheld_lamports: u64,
+    /// Part of a model's layers that an audit computes again, above 0 to 1; 0 = all checks are whole passes.
+    pub audit_layers: f64,
+    /// Part of the checks that are whole passes nonetheless, 0 to 1.
+    pub audit_full: f64,
+    /// Most bytes of rows that an audit asks for; of longer answers a whole pass is made.
+    pub audit_bytes: u64,
 }
 
 impl Default for VerifierConfig {
@@ -60,6 +66,9 @@ impl Default for VerifierConfig {
             join: true,
             max_false_bps: 10_000,
             max_withheld_lamports: 500_000_000,
+            audit_layers: 0.0,
+            audit_full: 0.2,
+            audit_bytes: 256 << 20,
         }
     }
 }
@@ -69,6 +78,21 @@ impl VerifierConfig {
     pub fn validate(&self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.rate) {
             return Err(format!("verifier.rate = {}: allowed are 0 to 1", self.rate));
+        }
+        for (key, part) in [
+            ("audit_layers", self.audit_layers),
+            ("audit_full", self.audit_full),
+        ] {
+            if !(0.0..=1.0).contains(&part) {
+                return Err(format!("verifier.{key} = {part}: allowed are 0 to 1"));
+            }
+        }
+        if self.audit_bytes > 1 << 32 {
+            return Err(format!(
+                "verifier.audit_bytes = {}: allowed are 0 to {}",
+                self.audit_bytes,
+                1u64 << 32
+            ));
         }
         if self.value_lamports == 0 {
             return Err("verifier.value_lamports = 0: allowed is at least 1".into());
@@ -253,6 +277,10 @@ mod tests {
                 .unwrap_err()
                 .contains("verifier.rate = 1.5")
         );
+        config.audit_layers = -0.1;
+        config.rate = 0.1;
+        assert!(config.validate().unwrap_err().contains("audit_layers"));
+        config.audit_layers = 0.1;
         config.rate = f64::NAN;
         assert!(config.validate().is_err());
         config.rate = 0.1;

@@ -5,10 +5,11 @@
 //! every value at a position behind something unreadable, is the least there is.
 
 use mythic_interface::{
+    choice::own_leaf,
     comparison::{VALUES_LEN, Values},
     dispute::{exact_digest, work_digest},
     hash::{Hash, sha256},
-    leaf::Leaf,
+    leaf::{Leaf, NO_TOKEN},
     sampler::{Sampling, Top4},
     state::{Case, OpenedLeaf},
 };
@@ -27,6 +28,8 @@ pub struct Reply {
     pub fifth: (u32, i32),
     /// Its logits at the four ids that were asked for, Q16.16.
     pub at_claimed: [i32; 4],
+    /// Under sampling options: the token that must stand there, [`NO_TOKEN`] where none may; `None` if that was not asked.
+    pub choice: Option<u32>,
 }
 
 /// What a checker computed at one position.
@@ -38,6 +41,8 @@ pub struct Own {
     pub four: Top4,
     /// Its fifth-largest: what shows that it was computed.
     pub fifth: (u32, i32),
+    /// As [`Reply::choice`].
+    pub choice: Option<u32>,
 }
 
 impl Own {
@@ -46,20 +51,27 @@ impl Own {
         values: [NO_LOGIT; 5],
         four: [(NO_ID, NO_LOGIT); 4],
         fifth: (NO_ID, NO_LOGIT),
+        choice: None,
     };
 
-    /// The leaf that an honest answer has here: the four largest, and the token that the sampler must choose among them.
-    pub fn leaf(&self, position: u32, sampling: &Sampling) -> Leaf {
-        let token = match *self == Self::NOTHING {
-            true => NO_ID,
-            false => sampling.choose(position, &self.four),
+    /// The leaf that an honest answer has here: the four largest, and the token that must stand there. `replay` is the sampler that
+    /// the four replay, if they do; else the token is the one that was chosen by the options, `None` if nobody asked for it.
+    pub fn leaf(&self, position: u32, replay: Option<&Sampling>) -> Option<Leaf> {
+        let token = match (*self == Self::NOTHING, replay) {
+            (true, _) => None,
+            (false, Some(sampling)) => Some(sampling.choose(position, &self.four)),
+            (false, None) => Some(self.choice?).filter(|token| *token != NO_TOKEN),
         };
-        Leaf {
-            position,
-            token,
-            top4: self.four,
-        }
+        Some(own_leaf(position, self.four, token))
     }
+}
+
+/// Whether a pass tells all that is wanted of an answer by options at these positions: an earlier one may have asked for less.
+pub fn tells(own: &[Own], wanted: &[u32]) -> bool {
+    wanted.iter().all(|position| {
+        let own = own.get(*position as usize);
+        own.is_some_and(|own| own.leaf(*position, None).is_some())
+    })
 }
 
 /// A question to an engine: readable ids only.
@@ -70,6 +82,10 @@ pub struct Question {
     pub output: Vec<u32>,
     /// The ids whose logits are wanted at each of these positions; 0 stands for one that does not exist.
     pub claimed: Vec<[u32; 4]>,
+    /// Under sampling options, as [`mythic_wire::Evidence::options`]: what must stand at each position is wanted too.
+    pub options: Option<Vec<u8>>,
+    /// The positions at which a case checks it in any case.
+    pub checked: Vec<u32>,
     foreign: Vec<[bool; 4]>,
     positions: usize,
 }
@@ -105,12 +121,21 @@ impl Question {
                 .iter()
                 .map(|ids| ids.map(|id| if known(&id) { id } else { 0 }))
                 .collect(),
+            options: None,
+            checked: Vec::new(),
             foreign: claimed
                 .iter()
                 .map(|ids| ids.map(|id| !known(&id)))
                 .collect(),
             positions,
         }
+    }
+
+    /// The same, where the terms name sampling options, and with the positions that a case checks.
+    pub fn by_options(mut self, options: Option<&[u8]>, case: Option<&Case>) -> Self {
+        self.options = options.map(<[u8]>::to_vec);
+        self.checked = case.map_or_else(Vec::new, Case::checked_positions);
+        self
     }
 
     /// Whether an engine has anything to compute.
@@ -135,6 +160,7 @@ impl Question {
                     values,
                     four: own.four,
                     fifth: own.fifth,
+                    choice: own.choice,
                 }
             })
             .collect();
@@ -168,8 +194,8 @@ pub fn checked(case: &Case) -> impl Iterator<Item = &OpenedLeaf> {
 }
 
 /// A juror's vote, as it is revealed: in an exact profile the digests of its work, of the sample and of each claim's positions,
-/// else its values at the sample. `None` if the case checks what was not computed.
-pub fn vote(case: &Case, sampling: &Sampling, own: &[Own]) -> Option<Vec<u8>> {
+/// else its values at the sample. `None` if the case checks what was not computed. `replay`: as in [`Own::leaf`].
+pub fn vote(case: &Case, replay: Option<&Sampling>, own: &[Own]) -> Option<Vec<u8>> {
     let at = |position: u32| own.get(usize::try_from(position).ok()?);
     if case.exact == 0 {
         let mut body = Vec::with_capacity(case.sample().len() * VALUES_LEN);
@@ -182,7 +208,7 @@ pub fn vote(case: &Case, sampling: &Sampling, own: &[Own]) -> Option<Vec<u8>> {
     let group = |leaves: &[OpenedLeaf]| -> Option<Hash> {
         let own = leaves.iter().map(|leaf| {
             let position = leaf.position.get();
-            Some(at(position)?.leaf(position, sampling))
+            at(position)?.leaf(position, replay)
         });
         Some(exact_digest(&own.collect::<Option<Vec<Leaf>>>()?))
     };
@@ -222,6 +248,7 @@ mod tests {
             four: [(1, base), (2, base - 1), (3, base - 2), (4, base - 3)],
             fifth: (5, base - 4),
             at_claimed: [base, base - 1, base - 2, base - 3],
+            choice: None,
         }
     }
 
@@ -237,7 +264,8 @@ mod tests {
         let own = question.answered(&[reply(9), reply(5)]).unwrap();
         assert_eq!(values(&own), [[9, 8, 7, 6, 6], [5, 4, 3, 2, 2]]);
         assert_eq!((own[0].four, own[0].fifth), (reply(9).four, (5, 5)));
-        assert_eq!(own[1].leaf(1, &SAMPLING).token, 1);
+        assert_eq!(own[1].leaf(1, Some(&SAMPLING)).unwrap().token, 1);
+        assert_eq!(own[1].leaf(1, None), None, "nobody asked");
         assert_eq!(question.answered(&[reply(9)]), None);
     }
 
@@ -251,7 +279,9 @@ mod tests {
         let own = question.answered(&[reply(9), reply(5)]).unwrap();
         assert_eq!(own[1].values, [NO_LOGIT, 4, 3, 2, 2]);
         assert_eq!(own[2], Own::NOTHING);
-        assert_eq!(own[2].leaf(2, &SAMPLING).token, u32::MAX);
+        for replay in [Some(&SAMPLING), None] {
+            assert_eq!(own[2].leaf(2, replay).unwrap().token, u32::MAX);
+        }
     }
 
     #[test]
@@ -288,6 +318,7 @@ mod tests {
                 values: [p; 5],
                 four: reply.four,
                 fifth: reply.fifth,
+                choice: None,
             }
         });
         all.collect()
@@ -305,27 +336,55 @@ mod tests {
     fn an_exact_vote_is_what_the_program_computes_of_an_honest_answers_leaves() {
         let (mut case, own) = (case(1), computed());
         let honest = |case: &Case| -> Vec<u8> {
-            let sample: Vec<Leaf> = [2, 0].map(|p| own[p].leaf(p as u32, &SAMPLING)).into();
+            let sample: Vec<Leaf> = [2, 0]
+                .map(|p| own[p].leaf(p as u32, Some(&SAMPLING)).unwrap())
+                .into();
             let fifths: Vec<(u32, i32)> = [0, 2, 3].map(|p: usize| own[p].fifth).into();
             let mut body = work_digest(&fifths).to_vec();
             body.extend(exact_digest(&sample));
             if case.claim_count == 2 {
-                body.extend(exact_digest(&[own[3].leaf(3, &SAMPLING)]));
+                body.extend(exact_digest(&[own[3].leaf(3, Some(&SAMPLING)).unwrap()]));
             }
             body
         };
-        let body = vote(&case, &SAMPLING, &own).unwrap();
+        let body = vote(&case, Some(&SAMPLING), &own).unwrap();
         assert_eq!(body, honest(&case));
         assert_eq!(body.len(), case.vote_len());
         // What nobody computed is not voted about.
         case.claims[1].leaves[0].position.set(4);
-        assert_eq!(vote(&case, &SAMPLING, &own), None);
+        assert_eq!(vote(&case, Some(&SAMPLING), &own), None);
+    }
+
+    #[test]
+    fn a_vote_about_an_answer_by_options_holds_what_was_chosen_by_them() {
+        let (case, mut own) = (case(1), computed());
+        assert_eq!(
+            vote(&case, None, &own),
+            None,
+            "nobody asked what was chosen"
+        );
+        for (own, choice) in own.iter_mut().zip([4, 99, NO_TOKEN, 3]) {
+            own.choice = Some(choice);
+        }
+        assert!(tells(&own, &[0, 2, 3]) && !tells(&own, &[4]));
+        let leaf = |p: usize, token| Leaf {
+            position: p as u32,
+            token,
+            top4: own[p].four,
+        };
+        let body = vote(&case, None, &own).unwrap();
+        let sample = exact_digest(&[leaf(2, NO_TOKEN), leaf(0, 4)]);
+        let named = exact_digest(&[leaf(3, 3)]);
+        assert_eq!(body[32..], [sample, named].concat());
+        own[3].choice = None;
+        assert!(!tells(&own, &[3]));
+        assert_eq!(vote(&case, None, &own), None);
     }
 
     #[test]
     fn a_calibrated_vote_is_the_values_at_the_sample() {
         let (case, own) = (case(0), computed());
-        let body = vote(&case, &SAMPLING, &own).unwrap();
+        let body = vote(&case, Some(&SAMPLING), &own).unwrap();
         assert_eq!(body.len(), 40);
         assert_eq!((body[0], body[20]), (2, 0));
     }

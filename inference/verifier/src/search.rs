@@ -1,18 +1,26 @@
 //! A search for the evidence of a result among strangers: what is believed of what they send.
 
 use mythic_interface::{hash, state::Job};
-use mythic_wire::evidence::{Evidence, Mismatch};
+use mythic_wire::evidence::{Evidence, Mismatch, options_fit};
 use solana_pubkey::Pubkey;
 
 use crate::check::sample_by_terms;
+
+/// What a job's terms commit to and no more: enough to compute the answer that its case shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    pub ids: Vec<u32>,
+    /// As [`Evidence::options`].
+    pub options: Option<Vec<u8>>,
+}
 
 /// What a search found.
 #[derive(Debug, Default)]
 pub struct Search {
     /// The evidence of the result.
     pub evidence: Option<Evidence>,
-    /// The prompt, where the evidence as a whole is not the result's.
-    pub prompt: Option<Vec<u32>>,
+    /// What was asked for, where the evidence as a whole is not the result's.
+    pub prompt: Option<Prompt>,
     /// Somebody was reached and had nothing, or something else: the data is withheld and not merely out of reach.
     pub answered: bool,
     /// What each source said.
@@ -46,8 +54,13 @@ impl Search {
             Err(mismatch) => {
                 self.reasons.push(format!("{source}: {mismatch}"));
                 let prompt = hash::prompt_hash(&evidence.salt, &evidence.prompt_ids);
-                if mismatch != Mismatch::Prompt && prompt == state.terms.prompt_hash {
-                    self.prompt = Some(evidence.prompt_ids);
+                let options = evidence.options.as_deref();
+                let options = options_fit(&state.terms, &evidence.salt, options);
+                if mismatch != Mismatch::Prompt && prompt == state.terms.prompt_hash && options {
+                    self.prompt = Some(Prompt {
+                        ids: evidence.prompt_ids,
+                        options: evidence.options,
+                    });
                 }
                 false
             }
@@ -70,7 +83,7 @@ mod tests {
         assert!(!search.take(&job, &state, "http://a", forged));
         assert!(search.answered && search.evidence.is_none());
         assert_eq!(
-            search.prompt.as_deref(),
+            search.prompt.as_ref().map(|prompt| &prompt.ids[..]),
             Some(&[5, 6][..]),
             "its prompt is the right one"
         );

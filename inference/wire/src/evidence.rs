@@ -2,9 +2,9 @@
 //! authenticates itself, so node, gateway and challenger may each serve it.
 
 use mythic_interface::hash::{self, Hash};
-use mythic_interface::leaf::{Leaf, LeafFault, check_leaf};
+use mythic_interface::leaf::{Leaf, LeafFault, check_leaf, check_unreplayed};
 use mythic_interface::sampler::{Sampling, Top4};
-use mythic_interface::state::Job;
+use mythic_interface::state::{Job, SamplingProfile, Terms};
 use mythic_interface::{merkle, output};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,15 @@ pub struct Evidence {
     pub seed: Hash,
     /// Temperature in thousandths.
     pub temperature_milli: u16,
+    /// The canonical bytes of the sampling options, base64 in JSON: of an answer of `seeded-full`, whose tokens its leaves don't
+    /// replay; no bytes where the options are neutral. Left out for `seeded-top4`.
+    #[serde(
+        default,
+        with = "crate::bytes64",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
+    pub options: Option<Vec<u8>>,
     #[serde(with = "hex_bytes")]
     #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub fingerprint: Hash,
@@ -97,6 +106,9 @@ pub enum Mismatch {
     /// It was sampled with another seed or temperature than the terms say.
     #[error("it was sampled with another seed or temperature")]
     Sampling,
+    /// The options in it are not those of the terms.
+    #[error("its sampling options do not give the hash in the job's terms")]
+    Options,
     /// The prompt in it is not the one that was paid for.
     #[error("its prompt does not give the prompt hash in the job's terms")]
     Prompt,
@@ -130,6 +142,8 @@ pub struct Draft {
     pub output_ids: Vec<u32>,
     pub leaves: Vec<Top4>,
     pub sampling: Sampling,
+    /// As [`Evidence::options`].
+    pub options: Option<Vec<u8>>,
 }
 
 impl Evidence {
@@ -158,6 +172,7 @@ impl Evidence {
             leaves: draft.leaves,
             seed: draft.sampling.seed,
             temperature_milli: draft.sampling.temperature_milli,
+            options: draft.options,
             fingerprint: [0; 32],
         }
     }
@@ -188,7 +203,7 @@ impl Evidence {
             .collect()
     }
 
-    /// Recomputes everything: each leaf's order and its token by the seeded sampler, the trees,
+    /// Recomputes everything: each leaf's order and, where they replay it, its token by the seeded sampler, the trees,
     /// and the fingerprint, which must be the one that the evidence names.
     pub fn verify(&self) -> Result<Digests, EvidenceError> {
         let digests = self.digests()?;
@@ -201,7 +216,11 @@ impl Evidence {
     fn digests(&self) -> Result<Digests, EvidenceError> {
         let sampling = self.sampling();
         for leaf in (0u32..).map_while(|p| self.leaf(p)) {
-            check_leaf(&leaf, &sampling).map_err(|fault| EvidenceError::Leaf {
+            let checked = match self.options {
+                None => check_leaf(&leaf, &sampling),
+                Some(_) => check_unreplayed(&leaf),
+            };
+            checked.map_err(|fault| EvidenceError::Leaf {
                 position: leaf.position,
                 fault,
             })?;
@@ -220,6 +239,10 @@ impl Evidence {
             (self.submitter == job.validator, Mismatch::Submitter),
             (self.terms_hash == job.terms_hash, Mismatch::Terms),
             (sampling, Mismatch::Sampling),
+            (
+                options_fit(&job.terms, &self.salt, self.options.as_deref()),
+                Mismatch::Options,
+            ),
             (found.prompt_hash == job.terms.prompt_hash, Mismatch::Prompt),
             (found.count == job.output_tokens.get(), Mismatch::Count),
             (found.output_root == job.output_root, Mismatch::Output),
@@ -258,6 +281,17 @@ impl Evidence {
             fingerprint: hash::fingerprint(&leaf_root, count, &self.terms_hash, &output_root),
             count,
         })
+    }
+}
+
+/// Whether these are the options that a job's terms name: none for `seeded-top4`, whose terms name stop strings alone, and none
+/// but an empty text where the terms of `seeded-full` name nothing.
+pub fn options_fit(terms: &Terms, salt: &[u8; 16], options: Option<&[u8]>) -> bool {
+    let full = terms.sampling_profile == SamplingProfile::SeededFull as u8;
+    match options {
+        None => !full,
+        Some([]) => full && terms.options_hash == [0; 32],
+        Some(bytes) => full && terms.options_hash == hash::options_hash(salt, bytes),
     }
 }
 
@@ -323,7 +357,30 @@ mod tests {
                 .collect(),
             leaves,
             sampling,
+            options: None,
         }
+    }
+
+    #[test]
+    fn evidence_of_an_answer_by_options_shows_them_and_need_not_replay() {
+        let mut draft = draft(20);
+        draft.options = Some(vec![1, 2, 3]);
+        draft.output_ids[4] = 77;
+        let evidence = Evidence::seal(draft).unwrap();
+        let json = serde_json::to_string(&evidence).unwrap();
+        assert!(json.contains(r#""options":"AQID""#), "{json}");
+        let back: Evidence = serde_json::from_str(&json).unwrap();
+        assert_eq!(back, evidence);
+        back.verify().unwrap();
+        let mut terms = Job::zeroed().terms;
+        let fits = |terms: &Terms, options: Option<&[u8]>| options_fit(terms, &[4; 16], options);
+        assert!(fits(&terms, None) && !fits(&terms, Some(&[])));
+        terms.sampling_profile = SamplingProfile::SeededFull as u8;
+        assert!(fits(&terms, Some(&[])) && !fits(&terms, None));
+        assert!(!fits(&terms, Some(&[1, 2, 3])));
+        terms.options_hash = hash::options_hash(&[4; 16], &[1, 2, 3]);
+        assert!(fits(&terms, Some(&[1, 2, 3])) && !fits(&terms, Some(&[])));
+        assert!(!fits(&terms, Some(&[1, 2, 4])));
     }
 
     #[test]

@@ -7,11 +7,13 @@
 //! | node -> gateway | `GET /v1/prompts/:prompt_hash` | -> [`PromptBody`] |
 //! | node -> gateway | `PUT /v1/jobs/:id/result` | [`JobResult`] |
 //! | anyone entitled -> node | `GET /v1/jobs/:id/evidence` | -> [`Evidence`] |
+//! | validator -> node | `GET /v1/jobs/:id/residuals` | -> [`ResidualDigests`] |
+//! | validator -> node | `GET /v1/jobs/:id/residuals/:layer` | -> a layer's rows |
 //!
 //! Errors are `{"error":{"message","type","param","code"}}` ([`ErrorBody`]) with a status of 4xx or 5xx; in a stream that has begun
 //! they are [`NodeEvent::Error`].
 //!
-//! - [`message`]: the bodies
+//! - [`message`]: the bodies; [`bytes64`]: bytes in them
 //! - [`evidence`]: what proves a result; [`finish`]: why an output ended
 //! - [`signed`]: signed requests; [`origin`]: whom they are meant for
 //! - [`access`]: which validators see evidence; [`allowance`]: how often each may do something
@@ -20,6 +22,7 @@
 
 pub mod access;
 pub mod allowance;
+pub mod bytes64;
 #[cfg(feature = "dial")]
 pub mod dial;
 pub mod evidence;

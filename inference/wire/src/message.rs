@@ -28,9 +28,17 @@ pub struct InferenceRequest {
     pub prompt_ids: Vec<u32>,
     /// The prompt hash's salt: 32 hex digits.
     pub salt: String,
-    /// Stop strings, in the order of the terms' stop hash; empty when there are none.
+    /// Stop strings of `seeded-top4`, in the order of the terms' hash; empty when there are none.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// The canonical bytes of the sampling options, base64: for `seeded-full`, which has its stop strings there; no bytes where
+    /// they are neutral.
+    #[serde(
+        default,
+        with = "crate::bytes64",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub options: Option<Vec<u8>>,
     /// Each token is to come with its `log_sum_exp`.
     #[serde(default)]
     pub logprobs: bool,
@@ -114,8 +122,11 @@ pub struct Announcement {
     pub queued_tokens: u64,
     /// Jobs it runs at once.
     pub max_concurrent: u32,
-    /// Decoded tokens a second of one job, over the last minute of work; `None` before the first.
+    /// Decoded tokens a second of one job, over recent work; `None` before the first.
     pub tokens_per_second: Option<f64>,
+    /// Decoded tokens a second of all its jobs together, over recent work; `None` before the first.
+    #[serde(default)]
+    pub all_tokens_per_second: Option<f64>,
     /// True when it takes no new jobs (it is stopping).
     pub draining: bool,
 }
@@ -142,9 +153,18 @@ pub struct PromptBody {
     pub prompt_ids: Vec<u32>,
     /// 32 hex digits.
     pub salt: String,
-    /// Stop strings, in the order of the terms' stop hash.
+    /// Stop strings of `seeded-top4`, in the order of the terms' hash.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// The canonical bytes of the sampling options, base64: for `seeded-full`, which has its stop strings there; no bytes where
+    /// they are neutral.
+    #[serde(
+        default,
+        with = "crate::bytes64",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
+    pub options: Option<Vec<u8>>,
 }
 
 /// `PUT /v1/jobs/:id/result`: what the node committed to on chain, signed by the operator.
@@ -169,6 +189,20 @@ pub struct JobResult {
     pub submit_signature: Option<String>,
     /// The evidence bundle.
     pub evidence: Box<Evidence>,
+}
+
+/// Answer of `GET /v1/jobs/:id/residuals`, only for a validator that checks the job's result, from the node that made it, while it keeps
+/// the rows: f32, little-endian, one row for each position that was read. `GET /v1/jobs/:id/residuals/:layer` gives those that the
+/// layer (from 0) gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResidualDigests {
+    /// The prompt's tokens, and the answer's but the last.
+    pub positions: u32,
+    /// Numbers of a row.
+    pub width: u32,
+    /// The hash of each layer's rows: 64 hex digits.
+    pub layers: Vec<String>,
 }
 
 /// A hash as written on the wire: 64 hex digits.

@@ -8,8 +8,8 @@ use mythic_interface::le::U64;
 use mythic_interface::params::{MAX_JURY_SEATS, Rules};
 use mythic_interface::sortition::{self, SAMPLE_HASHES};
 use mythic_interface::state::{
-    Case, CaseStatus, Claim, ClaimKind, Job, JobStatus, KernelProfile, Key, MAX_FALSE, Model,
-    ModelSpec, NAMED_POSITIONS, OUTPUT_PAGE_TOKENS, Output, Validator, ValidatorStatus, Votes,
+    Case, CaseStatus, Claim, ClaimKind, Job, JobStatus, Key, MAX_FALSE, Model, ModelSpec,
+    NAMED_POSITIONS, OUTPUT_PAGE_TOKENS, Output, Validator, ValidatorStatus, Votes,
 };
 use mythic_interface::{money, pda, window};
 use mythic_program::governance::STATUS_ACTIVE;
@@ -225,10 +225,7 @@ pub fn describe(case: &mut Case, job: &Job, model: &Model) -> Result<(), MythicE
     let seats = job.terms.rules.jury_seats.get();
     case.jury_seats = seats.min(MAX_JURY_SEATS as u16) as u8;
     let spec = &model.spec;
-    let profile = u8::try_from(spec.kernel_profile.get())
-        .ok()
-        .and_then(KernelProfile::from_u8);
-    case.exact = profile.is_some_and(KernelProfile::is_exact).into();
+    case.exact = spec.is_exact().into();
     case.weights_hash = spec.weights_hash;
     case.kernel_profile = spec.kernel_profile;
     case.commit_slots = spec.commit_slots;

@@ -93,7 +93,7 @@ pub fn request(
         terms.seed = hash::job_seed(&address, &args.user_seed);
         terms.temperature_milli = args.temperature_milli;
         terms.sampling_profile = args.sampling_profile;
-        terms.stop_hash = args.stop_hash;
+        terms.options_hash = args.options_hash;
         terms.prompt_source = args.prompt_source;
         terms.deadline_slots = args.deadline_slots;
         terms.rules = config.params.rules;
@@ -127,9 +127,6 @@ fn check_arguments(
     if args.temperature_milli.get() > MAX_TEMPERATURE_MILLI {
         return Err(MythicError::TemperatureOutOfRange);
     }
-    if SamplingProfile::from_u8(args.sampling_profile).is_none() {
-        return Err(MythicError::UnknownSamplingProfile);
-    }
     if !args.prompt_source.is_valid() {
         return Err(MythicError::InvalidText);
     }
@@ -153,6 +150,12 @@ fn check_model(args: &ix::RequestInference, model: &AccountView) -> Result<(), M
     }
     if model.price_in != args.price_in || model.price_out != args.price_out {
         return Err(MythicError::PriceChanged);
+    }
+    let profile = SamplingProfile::from_u8(args.sampling_profile)
+        .ok_or(MythicError::UnknownSamplingProfile)?;
+    // A choice that no leaf replays is judged by jurors' digests, and a calibrated profile has none.
+    if !profile.is_replayed() && !model.spec.is_exact() {
+        return Err(MythicError::SamplingNeedsExact);
     }
     let tokens = args
         .prompt_tokens
@@ -262,7 +265,8 @@ pub fn submit(accounts: &mut [AccountView], args: &ix::SubmitResult) -> Result<(
         FinishReason::Length if args.output_tokens != job.terms.max_output_tokens => {
             return Err(MythicError::FinishNotLength);
         }
-        FinishReason::Stopped if job.terms.stop_hash == NO_KEY => {
+        // Under profile 2 this is of all options. Whether a stop string was met jurors say.
+        FinishReason::Stopped if job.terms.options_hash == NO_KEY => {
             return Err(MythicError::FinishNotStopped);
         }
         FinishReason::Cancelled if job.cancel_slot == U64::new(0) => {

@@ -8,9 +8,8 @@ use mythic_interface::error::MythicError;
 use mythic_interface::hash::{self, Hash};
 use mythic_interface::ix;
 use mythic_interface::le::U32;
-use mythic_interface::leaf::{Leaf, check_leaf};
+use mythic_interface::leaf::Leaf;
 use mythic_interface::output::{self, OUTPUT_CHUNK, chunks};
-use mythic_interface::sampler::Sampling;
 use mythic_interface::state::{
     Case, CaseStatus, Claim, FinishReason, Job, Key, OUTPUT_PAGE_TOKENS, OpenedLeaf, Output,
 };
@@ -299,7 +298,7 @@ fn open_leaf(
         .split_at_checked(path_len * size_of::<Hash>())
         .ok_or(MythicError::InvalidInstructionData)?;
     leads_to_fingerprint(job, &case.job, &leaf, path)?;
-    if check_leaf(&leaf, &sampling(job)).is_err() {
+    if job.terms.check_leaf(&leaf).is_err() {
         return Err(MythicError::OpeningInvalid);
     }
     if breaks_eos(case.eos(), case, leaf.position, U32::new(leaf.token)) {
@@ -367,14 +366,6 @@ pub fn show_named(
         any = any.max(here);
     }
     any
-}
-
-/// The sampler of a job.
-pub fn sampling(job: &Job) -> Sampling {
-    Sampling {
-        seed: job.terms.seed,
-        temperature_milli: job.terms.temperature_milli.get(),
-    }
 }
 
 /// A leaf and its path must lead to the job's fingerprint.

@@ -7,7 +7,7 @@ use mythic_interface::dispute::{self as game, Decision, Deposit, Findings, Money
 use mythic_interface::error::MythicError;
 use mythic_interface::ix;
 use mythic_interface::le::U32;
-use mythic_interface::leaf::{Leaf, check_leaf};
+use mythic_interface::leaf::Leaf;
 use mythic_interface::state::{
     Case, CaseStatus, EndReason, Ground, Job, JobStatus, JurySeat, Key, MAX_CLAIMS, Model, NO_KEY,
     OpenedLeaf, Output, Validator, ValidatorStatus, Verdict, Votes,
@@ -17,7 +17,7 @@ use pinocchio::AccountView;
 
 use crate::accounts::{self, is_absent, key, load, load_mut, lowered};
 use crate::claim::{check_fork, check_votes, describe};
-use crate::post::{breaks_eos, leads_to_fingerprint, sampling, show_named};
+use crate::post::{breaks_eos, leads_to_fingerprint, show_named};
 use crate::settle::{self, End};
 use crate::stake;
 use crate::validator::check_operator;
@@ -367,7 +367,7 @@ fn note_fault(case: &mut Case, prover: &Key, leaf: &Leaf, slot: u64) -> Result<(
 /// Whether a leaf that leads to the fingerprint breaks a rule which every result must keep.
 #[inline(never)]
 fn is_faulty(case: &Case, job: &Job, leaf: &Leaf, page: &AccountView) -> Result<bool, MythicError> {
-    if check_leaf(leaf, &sampling(job)).is_err()
+    if job.terms.check_leaf(leaf).is_err()
         || breaks_eos(case.eos(), case, leaf.position, U32::new(leaf.token))
     {
         return Ok(true);

@@ -64,8 +64,7 @@ pub fn tariff(rules: &Rules, fee: u64) -> Result<u64, MythicError> {
 }
 
 /// Digest of a group of positions in an exact profile: what a juror reveals of them, and what the program computes from the
-/// leaves that were shown. Each leaf holds the position, ascending; the token that the sampler must choose there after the
-/// submitted ones before it, `u32::MAX` where the largest four allow none; and the four largest. At most 16.
+/// leaves that were shown. Positions ascending, at most 16; what a juror's leaves hold, [`crate::choice`] says.
 pub fn exact_digest(leaves: &[Leaf]) -> Hash {
     let mut bytes = [[0; LEAF_LEN]; SAMPLED_POSITIONS];
     for (out, leaf) in bytes.iter_mut().zip(leaves) {

@@ -160,6 +160,7 @@ errors! {
     WindowClosed = 721, "the challenge window is closed";
     TooEarlyToClose = 722, "the account must stay a while longer";
     RulesChanged = 723, "the network's rules are not the ones stated";
+    SamplingNeedsExact = 724, "this sampling profile is only for models whose arithmetic is exact";
 
     // 8xx: cases
     ChallengerTooYoung = 800, "the validator was not registered, or did not serve the model, long enough before the request";

@@ -22,6 +22,8 @@ pub mod domain {
     pub const SEED: &[u8] = b"mythic/seed/v1";
     /// A job's stop strings.
     pub const STOP: &[u8] = b"mythic/stop/v1";
+    /// A job's sampling options.
+    pub const OPTIONS: &[u8] = b"mythic/options/v1";
     /// The noise of one token at one position.
     pub const GUMBEL: &[u8] = b"mythic/gumbel/v1";
     /// A result's fingerprint.
@@ -72,6 +74,10 @@ pub mod domain {
     pub const GATEWAY_SALT: &[u8] = b"mythic/gateway-salt/v1";
     /// A gateway's sampling seed of a choice.
     pub const GATEWAY_SEED: &[u8] = b"mythic/gateway-seed/v1";
+    /// The key of a bot's delegate of one person, under the bot's secret.
+    pub const BOT_DELEGATE: &[u8] = b"mythic/bot-delegate/v1";
+    /// What Telegram sends along with a bot's updates, under the bot's secret.
+    pub const BOT_WEBHOOK: &[u8] = b"mythic/bot-webhook/v1";
     /// A verifier's own secret.
     pub const VERIFIER_SECRET: &[u8] = b"mythic/verifier-secret/v1";
     /// Which results a verifier checks, under its secret.
@@ -80,6 +86,13 @@ pub mod domain {
     pub const LOT: &[u8] = b"mythic/lot/v1";
     /// A juror's salt, under its secret.
     pub const JUROR_SALT: &[u8] = b"mythic/juror-salt/v1";
+
+    /// A layer's rows at the positions of a page.
+    pub const RESIDUAL_PAGE: &[u8] = b"mythic/residual-page/v1";
+    /// A layer's rows at all positions of an answer.
+    pub const RESIDUAL_LAYER: &[u8] = b"mythic/residual-layer/v1";
+    /// What a verifier audits of an answer.
+    pub const AUDIT: &[u8] = b"mythic/audit/v1";
 
     /// A prompt of a calibration.
     pub const CALIBRATION_PROMPT: &[u8] = b"mythic/calibrate/prompt";
@@ -204,7 +217,7 @@ pub fn fingerprint(leaf_root: &Hash, count: u32, terms_hash: &Hash, output_root:
     ])
 }
 
-/// Commits to the stop strings of a job, in the order given; all zero when there are none.
+/// Commits to the stop strings of a job of sampling profile 1, in the order given; all zero when there are none.
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
 pub fn stop_hash<S: AsRef<str>>(stops: &[S]) -> Hash {
     use sha2::Digest;
@@ -220,6 +233,11 @@ pub fn stop_hash<S: AsRef<str>>(stops: &[S]) -> Hash {
         hasher.update(stop);
     }
     hasher.finalize().into()
+}
+
+/// Commits to a job's sampling options: their canonical bytes, under the prompt's salt, so that short ones can't be guessed.
+pub fn options_hash(salt: &[u8; 16], options: &[u8]) -> Hash {
+    sha256(&[domain::OPTIONS, salt, options])
 }
 
 /// The first four bytes of a digest: the uniform number that `gumbel_q16` takes.

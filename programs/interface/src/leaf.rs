@@ -1,10 +1,13 @@
-//! What an answer says of each of its positions: the leaves under its fingerprint.
+//! What an answer says of each of its positions: the leaves under its fingerprint; and what each must satisfy by itself.
 
 use core::cmp::Ordering;
 
 use crate::hash::{Hash, domain, sha256};
 use crate::sampler::{Sampling, Top4, order};
 use crate::state::LEAF_LEN;
+
+/// What stands in a juror's leaf for the token where none may be chosen. No answer may hold it, or it would be found true there.
+pub const NO_TOKEN: u32 = u32::MAX;
 
 /// What the fingerprint commits to at one output position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,21 +77,90 @@ pub enum LeafFault {
 
 /// Checks what a leaf must satisfy whatever the model: distinct ids, their order, the choice.
 pub fn check_leaf(leaf: &Leaf, sampling: &Sampling) -> Result<(), LeafFault> {
-    let t = &leaf.top4;
-    for (i, a) in t.iter().enumerate() {
-        for b in &t[i + 1..] {
+    check_four(&leaf.top4)?;
+    match sampling.choose(leaf.position, &leaf.top4) == leaf.token {
+        true => Ok(()),
+        false => Err(LeafFault::NotTheChoice),
+    }
+}
+
+/// The same under a sampling profile whose choice needs more than a leaf shows: any token may be the choice, but for
+/// [`NO_TOKEN`], which never is.
+pub fn check_unreplayed(leaf: &Leaf) -> Result<(), LeafFault> {
+    check_four(&leaf.top4)?;
+    match leaf.token == NO_TOKEN {
+        true => Err(LeafFault::NotTheChoice),
+        false => Ok(()),
+    }
+}
+
+fn check_four(four: &Top4) -> Result<(), LeafFault> {
+    for (i, a) in four.iter().enumerate() {
+        for b in &four[i + 1..] {
             if a.0 == b.0 {
                 return Err(LeafFault::RepeatedId);
             }
         }
     }
-    for pair in t.windows(2) {
+    for pair in four.windows(2) {
         if order(&pair[0], &pair[1]) != Ordering::Less {
             return Err(LeafFault::NotOrdered);
         }
     }
-    if sampling.choose(leaf.position, t) != leaf.token {
-        return Err(LeafFault::NotTheChoice);
-    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{SamplingProfile, Terms};
+    use bytemuck::Zeroable;
+
+    const FOUR: Top4 = [(3, 9), (4, 8), (5, 7), (6, 6)];
+
+    fn leaf(token: u32, top4: Top4) -> Leaf {
+        Leaf {
+            position: 7,
+            token,
+            top4,
+        }
+    }
+
+    fn terms(profile: SamplingProfile) -> Terms {
+        Terms {
+            sampling_profile: profile as u8,
+            ..Terms::zeroed()
+        }
+    }
+
+    #[test]
+    fn a_choice_among_the_four_is_replayed_and_one_by_options_is_not() {
+        let top4 = terms(SamplingProfile::SeededTop4);
+        let full = terms(SamplingProfile::SeededFull);
+        // Temperature 0: the largest.
+        assert_eq!(top4.check_leaf(&leaf(3, FOUR)), Ok(()));
+        for token in [4, 99] {
+            let other = leaf(token, FOUR);
+            assert_eq!(top4.check_leaf(&other), Err(LeafFault::NotTheChoice));
+            assert_eq!(full.check_leaf(&other), Ok(()));
+        }
+        assert!(SamplingProfile::SeededTop4.is_replayed() && top4.replay().is_some());
+        assert!(!SamplingProfile::SeededFull.is_replayed() && full.replay().is_none());
+    }
+
+    #[test]
+    fn order_and_distinct_ids_bind_whatever_the_profile_and_no_answer_holds_the_token_that_is_none()
+    {
+        let mut repeated = FOUR;
+        repeated[2].0 = 3;
+        let mut unordered = FOUR;
+        unordered.swap(0, 1);
+        for profile in [SamplingProfile::SeededTop4, SamplingProfile::SeededFull] {
+            let terms = terms(profile);
+            let found = |token, four| terms.check_leaf(&leaf(token, four));
+            assert_eq!(found(3, repeated), Err(LeafFault::RepeatedId));
+            assert_eq!(found(3, unordered), Err(LeafFault::NotOrdered));
+            assert_eq!(found(NO_TOKEN, FOUR), Err(LeafFault::NotTheChoice));
+        }
+    }
 }

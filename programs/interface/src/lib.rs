@@ -6,8 +6,8 @@
 //! - [`pda`]: seeds of addresses (derived by `address`, feature `client`); [`hash`], [`merkle`]: commitments,
 //!   [`leaf`]: to each position of an answer, [`output`]: to its tokens
 //! - [`market`]: the Compute Market, the second program
-//! - [`sampler`], [`gumbel`]: replayable token choice; [`comparison`], [`sortition`]: checking and juries;
-//!   [`dispute`]: verdicts and their money
+//! - [`sampler`], [`gumbel`]: replayable token choice; [`choice`]: what a juror says of a choice that no leaf replays;
+//!   [`comparison`], [`sortition`]: checking and juries; [`dispute`]: verdicts and their money
 //!
 //! `no_std`; integers in accounts and instructions are little-endian byte arrays ([`le`]), so every
 //! structure has alignment 1 and can be read in place.
@@ -24,6 +24,7 @@ pub mod state;
 
 #[cfg(feature = "client")]
 pub mod address;
+pub mod choice;
 pub mod comparison;
 pub mod dispute;
 pub mod error;

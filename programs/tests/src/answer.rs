@@ -1,11 +1,13 @@
 //! Answers with everything that a case asks for: leaves, output, paths, and what an honest checker
-//! computes. The "model" is a hash: its four largest logits at a position follow from the job's seed.
+//! computes. The "model" is a hash: its four largest logits at a position follow from the job's seed, and so does the token that
+//! the "options" of sampling profile 2 choose, which is none of the four.
 
+use mythic_interface::choice::{Course, claims_stop, own_leaf};
 use mythic_interface::dispute::{exact_digest, work_digest};
 use mythic_interface::hash::{self, Hash, sha256};
 use mythic_interface::ix::SubmitResult;
 use mythic_interface::le::U32;
-use mythic_interface::leaf::Leaf;
+use mythic_interface::leaf::{Leaf, NO_TOKEN};
 use mythic_interface::merkle;
 use mythic_interface::output::{self, OUTPUT_CHUNK};
 use mythic_interface::sampler::{Sampling, Top4, order};
@@ -44,6 +46,14 @@ pub enum Lie {
     EosInside(u32),
     /// Finish reason `eos` without such an id at the end.
     NoEos,
+    /// At one position the number by which jurors say that no token may stand there.
+    NoToken(u32),
+    /// By options: at one position a token that their grammar does not allow.
+    Astray(u32),
+    /// By options: at one position a stop string is whole, and the answer goes on.
+    RunsOn(u32),
+    /// By options: no stop string is whole at the end.
+    Unstopped,
 }
 
 /// An answer and the truth about it.
@@ -55,7 +65,9 @@ pub struct Answer {
     pub leaves: Vec<Leaf>,
     /// What the model computes.
     truth: Vec<Top4>,
-    sampling: Sampling,
+    /// What must stand at each position, by the job's sampling profile.
+    due: Vec<Option<u32>>,
+    seed: Hash,
     hashes: Vec<Hash>,
     chunks: Vec<Hash>,
     /// The result that commits to it.
@@ -80,75 +92,130 @@ fn truth(seed: &Hash, position: u32, ends: bool) -> Top4 {
     top
 }
 
+/// How the tokens of a job are chosen.
+struct Chooser {
+    seed: Hash,
+    replay: Option<Sampling>,
+}
+
+impl Chooser {
+    /// The token at a position where these are the four largest.
+    fn choose(&self, position: u32, top4: &Top4) -> u32 {
+        if let Some(sampling) = &self.replay {
+            return sampling.choose(position, top4);
+        }
+        if top4[0].0 == EOS {
+            return EOS;
+        }
+        let digest = sha256(&[b"options", &self.seed, &position.to_le_bytes()]);
+        50_000 + u32::from(digest[0])
+    }
+
+    /// What a juror says must stand at a position of an answer with such a lie, where this is chosen.
+    fn due(&self, position: u32, chosen: u32, lie: Lie, end: (u32, FinishReason)) -> Option<u32> {
+        if self.replay.is_some() {
+            return Some(chosen);
+        }
+        let course = Course {
+            in_grammar: !matches!(lie, Lie::Astray(p) if p < position),
+            is_over: matches!(lie, Lie::RunsOn(p) if p < position),
+            stops_here: lie != Lie::Unstopped,
+        };
+        course.token(chosen, claims_stop(position, end.0, end.1 as u8))
+    }
+
+    /// The leaf that an answer with such a lie commits to, where the model computes `top4`.
+    fn leaf(&self, position: u32, mut top4: Top4, lie: Lie) -> Leaf {
+        let shift = |top4: &mut Top4, by: i32| {
+            top4.iter_mut().for_each(|entry| entry.1 += by);
+        };
+        match lie {
+            Lie::OtherModel | Lie::Planted(_) => shift(&mut top4, -7 * ONE),
+            Lie::Noise => shift(&mut top4, 2),
+            Lie::OneToken(p) | Lie::PlantedBeside(p, _) if p == position => {
+                shift(&mut top4, 5 * ONE);
+            }
+            // The model's own values one place down, where the truth has the fourth.
+            Lie::WrongIds => {
+                for entry in &mut top4[1..] {
+                    entry.0 += 7_000;
+                    entry.1 -= 12 * ONE;
+                }
+            }
+            Lie::RepeatedId(p) if p == position => top4[1].0 = top4[0].0,
+            Lie::NotOrdered(p) if p == position => top4.swap(1, 2),
+            _ => {}
+        }
+        let chosen = self.choose(position, &top4);
+        let token = match lie {
+            Lie::NotTheChoice(p) | Lie::Planted(p) | Lie::PlantedBeside(_, p) if p == position => {
+                another(&top4, chosen)
+            }
+            Lie::NoToken(p) if p == position => NO_TOKEN,
+            Lie::Astray(p) if p == position => 60_000,
+            _ => chosen,
+        };
+        if !matches!(lie, Lie::NotOrdered(_)) {
+            top4.sort_by(order);
+        }
+        Leaf {
+            position,
+            token,
+            top4,
+        }
+    }
+
+    /// Makes a leaf one that is right by itself, with another token than the output has.
+    fn part(&self, leaf: &mut Leaf) {
+        let output = leaf.token;
+        let position = leaf.position;
+        if self.replay.is_none() {
+            leaf.token = another(&leaf.top4, output);
+            return;
+        }
+        leaf.top4[0].1 += 300 * ONE;
+        leaf.token = self.choose(position, &leaf.top4);
+        if leaf.token == output {
+            leaf.top4[0].1 = -300 * ONE;
+            leaf.top4.sort_by(order);
+            leaf.token = self.choose(position, &leaf.top4);
+        }
+        assert_ne!(leaf.token, output);
+    }
+}
+
+/// One of four that is neither this token nor an end.
+fn another(top4: &Top4, token: u32) -> u32 {
+    let mut ids = top4.iter().map(|entry| entry.0);
+    ids.find(|id| *id != token && *id != EOS).expect("four ids")
+}
+
 impl Answer {
     /// An answer of `count` tokens to a job.
     pub fn new(address: &Key, job: &Job, count: u32, finish: FinishReason, lie: Lie) -> Self {
-        let sampling = Sampling {
+        let chooser = Chooser {
             seed: job.terms.seed,
-            temperature_milli: job.terms.temperature_milli.get(),
+            replay: job.terms.replay(),
         };
         let last = count - 1;
         let truth: Vec<Top4> = (0..count)
             .map(|p| {
                 let ends = (p == last && finish == FinishReason::Eos && lie != Lie::NoEos)
                     || lie == Lie::EosInside(p);
-                truth(&sampling.seed, p, ends)
+                truth(&chooser.seed, p, ends)
             })
             .collect();
-        let mut leaves: Vec<Leaf> = (0..count)
-            .map(|position| {
-                let mut top4 = truth[position as usize];
-                let shift = |top4: &mut Top4, by: i32| {
-                    top4.iter_mut().for_each(|entry| entry.1 += by);
-                };
-                match lie {
-                    Lie::OtherModel | Lie::Planted(_) => shift(&mut top4, -7 * ONE),
-                    Lie::Noise => shift(&mut top4, 2),
-                    Lie::OneToken(p) | Lie::PlantedBeside(p, _) if p == position => {
-                        shift(&mut top4, 5 * ONE);
-                    }
-                    // The model's own values one place down, where the truth has the fourth.
-                    Lie::WrongIds => {
-                        for entry in &mut top4[1..] {
-                            entry.0 += 7_000;
-                            entry.1 -= 12 * ONE;
-                        }
-                    }
-                    Lie::RepeatedId(p) if p == position => top4[1].0 = top4[0].0,
-                    Lie::NotOrdered(p) if p == position => top4.swap(1, 2),
-                    _ => {}
-                }
-                let mut token = sampling.choose(position, &top4);
-                if matches!(lie, Lie::NotTheChoice(p) | Lie::Planted(p) | Lie::PlantedBeside(_, p) if p == position)
-                {
-                    token = top4
-                        .iter()
-                        .map(|entry| entry.0)
-                        .find(|id| *id != token && *id != EOS)
-                        .expect("four ids");
-                }
-                if !matches!(lie, Lie::NotOrdered(_)) {
-                    top4.sort_by(order);
-                }
-                Leaf {
-                    position,
-                    token,
-                    top4,
-                }
-            })
-            .collect();
+        let due = (0u32..).zip(&truth).map(|(position, top4)| {
+            let chosen = chooser.choose(position, top4);
+            chooser.due(position, chosen, lie, (count, finish))
+        });
+        let due: Vec<Option<u32>> = due.collect();
+        let leaves = (0u32..).zip(&truth);
+        let leaves = leaves.map(|(position, top4)| chooser.leaf(position, *top4, lie));
+        let mut leaves: Vec<Leaf> = leaves.collect();
         let tokens: Vec<u32> = leaves.iter().map(|leaf| leaf.token).collect();
         if let Lie::NotTheOutput(p) = lie {
-            // The leaf is right by itself; the output has another token there.
-            let leaf = &mut leaves[p as usize];
-            leaf.top4[0].1 += 300 * ONE;
-            leaf.token = sampling.choose(p, &leaf.top4);
-            if leaf.token == tokens[p as usize] {
-                leaf.top4[0].1 = -300 * ONE;
-                leaf.top4.sort_by(order);
-                leaf.token = sampling.choose(p, &leaf.top4);
-            }
-            assert_ne!(leaf.token, tokens[p as usize]);
+            chooser.part(&mut leaves[p as usize]);
         }
         let hashes: Vec<Hash> = leaves
             .iter()
@@ -166,7 +233,8 @@ impl Answer {
             tokens,
             leaves,
             truth,
-            sampling,
+            due,
+            seed: chooser.seed,
             hashes,
             chunks,
             result: SubmitResult {
@@ -223,20 +291,16 @@ impl Answer {
         ]
     }
 
-    /// What an honest juror has at a position: the sampler's choice, its own four largest.
+    /// What an honest juror has at a position: the token that must stand there, its own four largest.
     pub fn own(&self, position: u32) -> Leaf {
         let mut top4 = self.truth[position as usize];
         top4.sort_by(order);
-        Leaf {
-            position,
-            token: self.sampling.choose(position, &top4),
-            top4,
-        }
+        own_leaf(position, top4, self.due[position as usize])
     }
 
     /// The fifth-largest logit at a position, which nothing shows.
     fn fifth(&self, position: u32) -> (u32, i32) {
-        let digest = sha256(&[b"fifth", &self.sampling.seed, &position.to_le_bytes()]);
+        let digest = sha256(&[b"fifth", &self.seed, &position.to_le_bytes()]);
         (
             4_000 + u32::from(digest[0]),
             16 * ONE + i32::from(digest[1]),

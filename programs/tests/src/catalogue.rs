@@ -1,7 +1,7 @@
 //! A call of every instruction that succeeds, each with the world in which it does.
 
 use mythic_interface::ix::Tag;
-use mythic_interface::state::{ClaimKind, FinishReason, Key};
+use mythic_interface::state::{ClaimKind, FinishReason, Key, SamplingProfile};
 use solana_instruction::Instruction as Call;
 
 use crate::answer::Lie;
@@ -220,6 +220,20 @@ fn jobs(c: &mut Catalogue) {
     c.add(Tag::RequestInference, "by a delegate, co-signed", |world| {
         world.cosigned("alice", "gateway").call()
     });
+    c.add(
+        Tag::RequestInference,
+        "by the owner, open, by options",
+        |world| {
+            let exact = spec(EXACT);
+            let register = calls::register_model(key("payer"), key("registrant"), &exact, "exact");
+            world.chain.must(register);
+            let mut request = world.request("bob", "bob");
+            request.model = model(EXACT);
+            request.arguments.sampling_profile = SamplingProfile::SeededFull as u8;
+            request.arguments.options_hash = [1; 32];
+            request.call()
+        },
+    );
     c.add(Tag::AcceptInference, "", |world| {
         let request = world.request("bob", "bob");
         let job = world.must_request(&request);
@@ -292,6 +306,19 @@ fn committed(world: &mut World, n: u8, named: &[u32], seats: usize) -> Answered 
     answered
 }
 
+/// What shows the last leaves, when all else is shown.
+fn last_opening(world: &mut World, answered: &Answered) -> Call {
+    for call in world.outputs(answered) {
+        world.chain.must(call);
+    }
+    let mut calls = world.openings(answered, 2);
+    let last = calls.pop().expect("some");
+    for call in calls {
+        world.chain.must(call);
+    }
+    last
+}
+
 /// The last juror that sits, when all others have revealed.
 fn last_juror(world: &mut World, answered: &Answered) -> String {
     let mut sitting: Vec<String> = (2..50).map(juror).collect();
@@ -353,15 +380,16 @@ fn claims(c: &mut Catalogue) {
     });
     c.add(Tag::PostOpenings, "two leaves of 512, the last", |world| {
         let answered = disputed(world, EXACT, &[]);
-        for call in world.outputs(&answered) {
-            world.chain.must(call);
-        }
-        let mut calls = world.openings(&answered, 2);
-        let last = calls.pop().expect("some");
-        for call in calls {
-            world.chain.must(call);
-        }
-        last
+        last_opening(world, &answered)
+    });
+    let variant = "two leaves of 512 by options, the last";
+    c.add(Tag::PostOpenings, variant, |world| {
+        let request = world.by_options("n0", 512);
+        let job = world.must_request(&request);
+        let answered = world.answer(&job, "n0", 512, Lie::OneToken(200));
+        world.reach_sample(&answered);
+        world.must_object(&answered, "n1", &[]);
+        last_opening(world, &answered)
     });
     c.add(Tag::CommitJuror, "15 seats, the first", |world| {
         let answered = disputed(world, EXACT, &[]);

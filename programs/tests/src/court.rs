@@ -7,7 +7,8 @@ use mythic_interface::output::chunks;
 use mythic_interface::params::Params;
 use mythic_interface::sortition::sample_slot;
 use mythic_interface::state::{
-    Case, CaseStatus, Claim, ClaimKind, Config, FinishReason, Key, Output, Validator, Votes,
+    Case, CaseStatus, Claim, ClaimKind, Config, FinishReason, Key, Output, SamplingProfile,
+    Validator, Votes,
 };
 use solana_instruction::Instruction as Call;
 
@@ -103,11 +104,30 @@ impl World {
         self.answer(&job, submitter, tokens, lie)
     }
 
+    /// The same by options, which are sampling profile 2, to the exact model.
+    pub fn by_options(&mut self, submitter: &str, tokens: u32) -> Request {
+        let mut request = self.brief(EXACT, submitter, tokens);
+        request.arguments.sampling_profile = SamplingProfile::SeededFull as u8;
+        request.arguments.options_hash = hash::options_hash(&[5; 16], b"options");
+        request
+    }
+
     /// Answers a job that `submitter` has accepted.
     pub fn answer(&mut self, job: &Key, submitter: &str, tokens: u32, lie: Lie) -> Answered {
+        self.answer_until(job, submitter, (tokens, FinishReason::Eos), lie)
+    }
+
+    /// The same with so many tokens, ended so.
+    pub fn answer_until(
+        &mut self,
+        job: &Key,
+        submitter: &str,
+        (tokens, finish): (u32, FinishReason),
+        lie: Lie,
+    ) -> Answered {
         let found = self.job(job);
         let n = (1..=CALIBRATED).find(|n| model(*n) == found.terms.model);
-        let answer = Answer::new(job, &found, tokens, FinishReason::Eos, lie);
+        let answer = Answer::new(job, &found, tokens, finish, lie);
         let call = calls::submit_result(operator(submitter), key(submitter), *job, &answer.result);
         self.chain.must(call);
         Answered {

@@ -6,7 +6,7 @@ use mythic_interface::ix::{RequestInference, SubmitResult};
 use mythic_interface::le::{U16, U32};
 use mythic_interface::params::Params;
 use mythic_interface::state::{
-    Config, FinishReason, Job, Key, ModelSpec, Validator, ValidatorStatus,
+    Config, FinishReason, Job, KernelProfile, Key, ModelSpec, Validator, ValidatorStatus,
 };
 use mythic_interface::window;
 
@@ -35,7 +35,7 @@ pub fn spec(n: u8) -> ModelSpec {
     };
     spec.eos_ids[0].set(2);
     match n {
-        EXACT => spec.kernel_profile.set(2),
+        EXACT => spec.kernel_profile.set(KernelProfile::CpuWA8 as u16),
         CALIBRATED => {
             spec.error_ppm.set(5_000);
             spec.miss_ppm.set(125_000);
@@ -144,7 +144,7 @@ impl World {
                 user_seed: [7; 32],
                 temperature_milli: U16::new(700),
                 sampling_profile: 1,
-                stop_hash: [0; 32],
+                options_hash: [0; 32],
                 prompt_source: calls::text("http://127.0.0.1:4002"),
                 deadline_slots: U32::new(150),
                 rules_hash: self.rules_hash(),

@@ -46,8 +46,21 @@ impl Game {
             Lie::None | Lie::OtherModel | Lie::Planted(_) => d.pick(&[EXACT, EXACT, CALIBRATED]),
             _ => EXACT,
         };
+        let lie = match lie {
+            Lie::OneToken(at) if at.is_multiple_of(4) => Lie::Astray(at),
+            other => other,
+        };
         let mut world = start.clone();
-        let answered = world.answered(n, "n0", 300, lie);
+        // Half of what leaves no fault is by options, whose choice no leaf replays.
+        let faulty = matches!(lie, Lie::Planted(_) | Lie::NotTheChoice(_));
+        let answered = match n == EXACT && !faulty && at.is_multiple_of(2) {
+            true => {
+                let request = world.by_options("n0", 300);
+                let job = world.must_request(&request);
+                world.answer(&job, "n0", 300, lie)
+            }
+            false => world.answered(n, "n0", 300, lie),
+        };
         world.reach_sample(&answered);
         let bent: Vec<String> = JUDGES.filter(|_| d.chance(6)).map(juror).collect();
         Game {
@@ -102,7 +115,7 @@ impl Game {
         let sampled = |p: u32| case.sample().iter().any(|leaf| leaf.position.get() == p);
         let named = match self.lie {
             Lie::None | Lie::NotTheChoice(_) => return,
-            Lie::OneToken(p) if !sampled(p) => vec![p],
+            Lie::OneToken(p) | Lie::Astray(p) if !sampled(p) => vec![p],
             _ => Vec::new(),
         };
         let call = self.world.objection(&self.answered, CHECKER, &named);

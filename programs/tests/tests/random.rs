@@ -153,7 +153,7 @@ impl Simulation {
         let most = 1 + d.below(300) as u32;
         request.arguments.max_output_tokens.set(most);
         if d.chance(3) {
-            request.arguments.stop_hash = [1; 32];
+            request.arguments.options_hash = [1; 32];
         }
         let deadline = d.pick(&[1, 40, 150, 1_500]);
         request.arguments.deadline_slots.set(deadline);

@@ -277,6 +277,7 @@ async fn serve(shared: &Shared, care: &Care) -> Result<()> {
         units: promise.units.into(),
         key_hash: hash(&promise.key_hash)?,
         max_concurrent: promise.max_concurrent,
+        device: ctx.config.device.clone(),
         threads: ctx.config.threads_of(promise.units),
         kv_bytes: ctx.config.kv_bytes.saturating_mul(promise.units.into()),
     };

@@ -2,8 +2,10 @@
 //! the chain: whoever has the lease, the epoch and the hash of its first slot computes the same again.
 //!
 //! - [`Shape`]: what is computed; [`opening`]: what is published of a proof, and how anyone checks it
+//! - [`computer`]: what computes it
 //! - [`dispute`]: what a dispute still asks for
 
+pub mod computer;
 pub mod dispute;
 pub mod opening;
 

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
-use mythic_engine::{Engine, EngineConfig, Hold};
+use mythic_engine::{Choice, Engine, EngineConfig, Hold};
 use mythic_interface::hash::{Hash, lease_key_hash};
 use parking_lot::{Mutex, RwLock};
 use solana_pubkey::Pubkey;
@@ -51,6 +51,8 @@ pub struct Wanted {
     pub units: u16,
     pub key_hash: Hash,
     pub max_concurrent: usize,
+    /// What its engine computes on.
+    pub device: Choice,
     /// Of its engine.
     pub threads: usize,
     /// Bytes for keys and values.
@@ -102,6 +104,7 @@ impl Endpoints {
     pub async fn start(&self, wanted: Wanted, most: u16) -> Result<()> {
         let taken = self.units.take(wanted.lease, wanted.units, most)?;
         let config = EngineConfig {
+            device: wanted.device,
             threads: wanted.threads,
             max_sequences: wanted.max_concurrent,
             // A place is had before the engine is asked, so that nothing waits in it for long.
@@ -176,6 +179,7 @@ mod tests {
             units: 1,
             key_hash: lease_key_hash(b"key"),
             max_concurrent: 1,
+            device: Choice::Cpu,
             threads: 1,
             kv_bytes: 64 << 20,
         };

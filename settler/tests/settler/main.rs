@@ -17,7 +17,10 @@ use mythic_interface::{
     le::{Text, U16, U32, U64},
     params::Params,
     sortition,
-    state::{Case, ClaimKind, Job, JobStatus, ModelSpec, Treasury, Validator, Vault, Votes},
+    state::{
+        Case, ClaimKind, Job, JobStatus, KernelProfile, ModelSpec, Treasury, Validator, Vault,
+        Votes,
+    },
     window,
 };
 use mythic_postgres::{Cluster, ClusterConfig};
@@ -47,7 +50,7 @@ fn params() -> Params {
 fn model() -> ModelSpec {
     let mut spec = ModelSpec::zeroed();
     spec.weights_hash = [1; 32];
-    spec.kernel_profile = U16::new(2);
+    spec.kernel_profile = U16::new(KernelProfile::CpuWA8 as u16);
     spec.context_length = U32::new(2048);
     spec.max_job_tokens = U32::new(2048);
     spec.commit_slots = U16::new(100);

@@ -11,12 +11,13 @@ use mythic_architecture::root;
 use serde_json::Value;
 
 /// Where metrics are registered, and what goes before names that don't say their process.
-const METRICS: [(&str, &str); 7] = [
+const METRICS: [(&str, &str); 8] = [
     ("api/src/metrics.rs", ""),
     ("inference/node/src/meters.rs", ""),
     ("devnet/src/metrics.rs", "mythic_devnet_"),
     ("indexer/src/telemetry.rs", "mythic_indexer_"),
     ("settler/src/metrics.rs", "mythic_settler_"),
+    ("telegram-bot/src/metrics.rs", "mythic_bot_"),
     ("provider/src/meters.rs", "mythic_provider_"),
     ("geyser-plugin/core/src/metrics.rs", "mythic_plugin_"),
 ];
@@ -299,7 +300,7 @@ fn every_service_has_a_user_a_configuration_keys_and_no_rights() {
     let folders = text("deploy/debian/tmpfiles.conf");
     let page = text("docs/deploy.md");
     let units = files("deploy/systemd", ".service");
-    assert_eq!(units.len(), 6);
+    assert_eq!(units.len(), 7);
     for file in units {
         let unit = text(&file);
         let service = file.file_stem().unwrap().to_string_lossy().into_owned();
@@ -441,6 +442,20 @@ fn the_provider_of_the_compose_file_keeps_its_promises_in_a_volume() {
         .find(|line| line.contains("install -d"))
         .expect("directories of the image");
     assert!(made.split_whitespace().any(|word| word == "/provider"));
+}
+
+#[test]
+fn the_bot_of_the_compose_file_keeps_its_links_in_a_volume() {
+    let bot = service(&text("deploy/docker/compose.yaml"), "bot");
+    assert!(bot.contains("MYTHIC_BOT__DATABASE: /bot/"));
+    assert!(bot.contains("type: volume, source: bot, target: /bot }"));
+    // A volume has the owner of the image's directory.
+    let image = text("deploy/docker/Dockerfile");
+    let made = image
+        .lines()
+        .find(|line| line.contains("install -d"))
+        .expect("directories of the image");
+    assert!(made.split_whitespace().any(|word| word == "/bot"));
 }
 
 /// Variables of an env file that a text names: `MYTHIC_…`, after each of the marks.

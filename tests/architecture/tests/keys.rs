@@ -131,6 +131,12 @@ const TABLES: &[(&str, &str, &str, &[&str])] = &[
         &["Keys of the settler"],
     ),
     (
+        "telegram-bot/src/config.rs",
+        "BotConfig",
+        "docs/telegram.md",
+        &["Keys of the bot"],
+    ),
+    (
         "stream/kafka/src/settings.rs",
         "Settings",
         GUIDE,

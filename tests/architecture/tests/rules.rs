@@ -51,12 +51,24 @@ const WALLS: &[(&str, &[&str])] = &[
             "mythic-settler",
         ],
     ),
+    (
+        "mythic-bot",
+        &[
+            "mythic-api",
+            "mythic-engine",
+            "mythic-node",
+            "mythic-indexer",
+            "mythic-settler",
+            "mythic-provider",
+        ],
+    ),
     ("mythic-interface", &["mythic-client"]),
 ];
 
 /// A foreign crate, and the only crates of ours that may name it.
 const FOREIGN: &[(&str, &[&str])] = &[
     ("candle-core", &["mythic-lab"]),
+    ("cudarc", &["mythic-engine"]),
     ("nvml-wrapper", &["mythic-node"]),
     ("litesvm", &["mythic-devnet", "mythic-program-tests"]),
 ];

@@ -31,6 +31,7 @@ fn wanted(validator: usize, tokens: u32) -> Wanted<'static> {
         prompt: STORY,
         tokens,
         temperature: "1",
+        options: &[],
     }
 }
 

@@ -1,6 +1,7 @@
 //! `mythic doctor`: what would keep Mythic from working here, and how to fix it.
 
 mod binary;
+mod bot;
 mod disk;
 mod finding;
 mod flags;
@@ -13,6 +14,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use finding::{Finding, Verdict};
 use mythic_client::{Bids, Commitment};
+use mythic_engine::device::cuda;
 use mythic_interface::params::Params;
 use mythic_model::catalogue as model;
 use mythic_node::verify::purse;
@@ -41,6 +43,7 @@ pub struct Doctor {
 enum DoctorCommand {
     Plugin(plugin::Plugin),
     Provider(provider::ProviderCheck),
+    Bot(bot::BotCheck),
 }
 
 /// Runs `mythic doctor`.
@@ -48,6 +51,7 @@ pub async fn run(doctor: Doctor, connection: &Connection) -> Result<()> {
     match doctor.command {
         Some(DoctorCommand::Plugin(plugin)) => plugin::run(plugin).await,
         Some(DoctorCommand::Provider(provider)) => provider::run(provider).await,
+        Some(DoctorCommand::Bot(bot)) => bot::run(bot).await,
         None => network(doctor.json, connection).await,
     }
 }
@@ -56,6 +60,7 @@ pub async fn run(doctor: Doctor, connection: &Connection) -> Result<()> {
 async fn network(json: bool, connection: &Connection) -> Result<()> {
     let mut findings = vec![
         processor(),
+        gpus(),
         postgres(),
         model_file(),
         disk(&connection.data_dir()),
@@ -78,6 +83,32 @@ fn processor() -> Finding {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let detail = format!("{cores} cores, {}", std::env::consts::ARCH);
     Finding::new("processor", Verdict::of(cores > 0), detail)
+}
+
+/// The GPUs that `device = "cuda"` would compute on; nothing is wrong without one.
+fn gpus() -> Finding {
+    const WHAT: &str = "GPU";
+    let found = match cuda::find() {
+        Ok(found) => found,
+        Err(error) => {
+            let detail = format!("{error}; answers are computed on the processor");
+            return Finding::new(WHAT, Verdict::Note, detail);
+        }
+    };
+    let told = found.iter().map(|gpu| {
+        let (major, minor) = gpu.capability;
+        let old = match gpu.capability < cuda::LEAST {
+            true => ", too old for the kernels",
+            false => "",
+        };
+        let memory = gpu.memory_bytes >> 20;
+        format!("{} ({major}.{minor}, {memory} MiB{old})", gpu.name)
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    match found.iter().any(|gpu| gpu.capability >= cuda::LEAST) {
+        true => Finding::good(WHAT, format!("{told}; device = \"cuda\" computes on it")),
+        false => Finding::new(WHAT, Verdict::Note, told),
+    }
 }
 
 fn postgres() -> Finding {

@@ -278,10 +278,16 @@ async fn of_class(own: &Configured, said: &OnChain) -> Vec<Finding> {
     };
     let mut findings = vec![named, stake(own, said, class)];
     let (class, grid, units) = (*class, said.market.grid, own.config.units);
-    let measured = tokio::task::spawn_blocking(move || measure::measure(&class, &grid)).await;
+    let device = own.config.device.clone();
+    let measured =
+        tokio::task::spawn_blocking(move || measure::measure(&class, &grid, &device)).await;
     findings.push(match measured {
         Ok(Ok(measured)) => proofs(&measured, units),
-        Ok(Err(error)) => Finding::bad("proofs", error.to_string(), "name a class of CPUs"),
+        Ok(Err(error)) => Finding::bad(
+            "proofs",
+            error.to_string(),
+            "name a class of CPUs, or a GPU in `device`",
+        ),
         Err(error) => Finding::unknown("proofs", error.to_string(), "try again"),
     });
     findings

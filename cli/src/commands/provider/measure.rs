@@ -10,6 +10,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::Args;
 use mythic_client::ChainClient;
+use mythic_engine::Choice;
 use mythic_interface::market::state::Probe;
 use mythic_model::catalogue::file_sha256;
 use mythic_provider::{
@@ -20,7 +21,7 @@ use serde_json::json;
 use std::path::PathBuf;
 
 /// Compute the proof of one unit of a class and say how long it takes here, and which share of an epoch. Exit code 6 if it is not made
-/// in time. Classes of GPUs are not measured: their proofs are not computed by this version. With --config also how fast each model answers
+/// in time. A class of GPUs is measured on one: --device cuda, or the configuration's. With --config also how fast each model answers
 /// while all units are at work, which is kept: the provider promises no floor in tokens a second beyond nine tenths of that
 #[derive(Args, Debug)]
 pub struct Measure {
@@ -30,6 +31,9 @@ pub struct Measure {
     /// Units that are proved one after the other [default: 1, or those of the configuration]
     #[arg(long, conflicts_with = "config")]
     units: Option<u16>,
+    /// What computes the proof: cpu, cuda or auto [default: cpu, or that of the configuration]
+    #[arg(long, conflicts_with = "config")]
+    device: Option<Choice>,
     /// TOML file of the provider, while it does not run: its class, units and models
     #[arg(long)]
     config: Option<PathBuf>,
@@ -61,7 +65,12 @@ impl Measure {
         let (_, class) = setup::class(&chain, &name).await?;
         let probe = class.probe;
         let step = Step::new("Computing a proof");
-        let measured = tokio::task::spawn_blocking(move || measure::measure(&class, &grid)).await?;
+        let device = match &own {
+            Some(config) => config.device.clone(),
+            None => self.device.unwrap_or_default(),
+        };
+        let measured =
+            tokio::task::spawn_blocking(move || measure::measure(&class, &grid, &device)).await?;
         let measured = measured
             .map_err(|error| Exit::error(exit::CANNOT_SAY, format!("{error}; not measured")))?;
         step.done();

@@ -26,7 +26,7 @@ pub async fn offer(chain: &ChainClient, claim: &Claim, finding: &Finding) -> Res
     let kind = match finding {
         Finding::Fault { .. } | Finding::Fraud { .. } => ClaimKind::False,
         Finding::Withheld { .. } => ClaimKind::Withheld,
-        Finding::Honest | Finding::Unknown { .. } => return Ok(None),
+        Finding::Honest | Finding::Audited | Finding::Unknown { .. } => return Ok(None),
     };
     let state = &claim.state;
     let slot = chain.slot(mythic_client::Commitment::Processed).await?;

@@ -13,22 +13,24 @@ use crate::{
     progress::Step,
     stop::shutdown,
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use mythic_client::{ChainClient, Commitment};
-use mythic_engine::{Checked, Engine, EngineConfig};
+use mythic_engine::{ByOptions, Checked, Engine, EngineConfig};
 use mythic_interface::state::Job;
 use mythic_lab::cheat::Told;
 use mythic_node::seams::Seams;
+use mythic_sampling::Options;
 use mythic_verifier::{
     Policy, VerifierConfig,
     check::{self, Finding, Subject},
     question::{Question, Reply},
     sample::{self, SlotHashes},
 };
+use mythic_wire::Evidence;
 use report::Outcome;
 use solana_pubkey::Pubkey;
-use std::{net::SocketAddr, path::PathBuf, time::Instant};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 /// Check an answer against its fingerprint and the model, or run a verifier.
 ///
@@ -178,7 +180,25 @@ fn reply(checked: &Checked) -> Reply {
         four: checked.own,
         fifth: checked.fifth,
         at_claimed: checked.at_claimed,
+        choice: checked.choice,
     }
+}
+
+/// How the tokens of an answer by options were to be chosen; nothing of another.
+fn by_options(state: &Job, evidence: &Evidence) -> Result<Option<ByOptions>> {
+    if state.terms.replay().is_some() {
+        return Ok(None);
+    }
+    let bytes = evidence.options.as_deref().unwrap_or_default();
+    let options = Options::from_wire(bytes).context("the options in the evidence")?;
+    Ok(Some(ByOptions {
+        options: Arc::new(options),
+        sampling: check::sampling(state),
+        output_tokens: state.output_tokens.get(),
+        max_tokens: state.terms.max_output_tokens.get(),
+        finish_reason: state.finish_reason,
+        asked: None,
+    }))
 }
 
 async fn once(verify: &Verify, job: &str, connection: &Connection) -> Result<()> {
@@ -224,12 +244,13 @@ async fn once(verify: &Verify, job: &str, connection: &Connection) -> Result<()>
         formatter.vocab_size(),
         formatter.context_length() as usize,
     );
+    let by_options = by_options(&claim.state, evidence)?;
     let started = Instant::now();
     let checked = match asked.is_empty() {
         true => Vec::new(),
         false => {
             engine
-                .check(&asked.prompt, &asked.output, &asked.claimed)
+                .check(&asked.prompt, &asked.output, &asked.claimed, by_options)
                 .await?
         }
     };

@@ -34,7 +34,7 @@ impl Outcome<'_> {
         }
         let job = self.claim.address;
         match self.finding {
-            Finding::Honest => Ok(()),
+            Finding::Honest | Finding::Audited => Ok(()),
             Finding::Fault { .. } | Finding::Fraud { .. } => Err(Exit::error(
                 exit::CHECK_FAILED,
                 format!("the answer of job {job} is false"),

@@ -4,6 +4,7 @@ import { ProtocolError } from "../errors.js";
 import { toSol } from "../wire/shape.js";
 import type { Expected } from "../verify/verify.js";
 import type { ChatCompletionChunk, Usage } from "../wire/types.js";
+import type { ToolCall } from "./request.js";
 
 /** Names the receipt of an answer; `receipts.verify` checks it. */
 export interface ReceiptReference {
@@ -17,8 +18,10 @@ export interface ReceiptReference {
 
 /** A whole answer. */
 export interface Answer {
-  /** What the model says. */
+  /** What the model says; empty where it only calls functions. */
   output: string;
+  /** Functions that the caller is to run; none unless the request had `tools`. */
+  toolCalls: ToolCall[];
   /** Address of the job that was paid for it. */
   jobId: string;
   /** Lamports. */
@@ -29,7 +32,7 @@ export interface Answer {
   validator: string;
   /** Names the receipt; `receipts.verify(answer.receipt)` checks it. */
   receipt: ReceiptReference;
-  /** `stop`, or `length` where the most tokens allowed were reached. */
+  /** `stop`, `tool_calls` where functions are called, or `length` where the most tokens allowed were reached. */
   finishReason: string;
   /** The model's id, `name@` and 8 hex digits of its identity. */
   model: string;
@@ -47,6 +50,7 @@ export interface Answer {
 /** An answer while its chunks come. */
 export class Collected {
   #output = "";
+  readonly #toolCalls: ToolCall[] = [];
   #finish: string | undefined;
   #model = "";
   #usage: Usage | null = null;
@@ -63,6 +67,12 @@ export class Collected {
     for (const choice of chunk.choices) {
       if (choice.index !== 0) continue;
       this.#output += choice.delta.content ?? "";
+      for (const { index, id, function: called } of choice.delta.tool_calls ?? []) {
+        const call = (this.#toolCalls[index] ??= { id: "", name: "", arguments: "" });
+        call.id ||= id ?? "";
+        call.name ||= called.name ?? "";
+        call.arguments += called.arguments;
+      }
       this.#finish = choice.finish_reason ?? this.#finish;
     }
     this.#usage = chunk.usage ?? this.#usage;
@@ -76,6 +86,7 @@ export class Collected {
     }
     return {
       output: this.#output,
+      toolCalls: this.#toolCalls,
       jobId: mythic.job,
       cost: mythic.cost_lamports,
       costSol: toSol(mythic.cost_lamports),

@@ -29,6 +29,8 @@ export interface Standing {
   jobId: string | undefined;
   /** What was told of each choice. */
   told: Map<number, string>;
+  /** What was told of each call of a function: its name, a blank, and its arguments so far; by its choice and its number. */
+  calls: Map<string, string>;
   /** Whether the first line told a stored answer again; undefined before it. */
   replayed?: boolean;
 }
@@ -68,15 +70,14 @@ function interrupted(standing: Standing, cause: Error): StreamInterruptedError {
 
 /** Reads the answer from its beginning and leaves out what was told. */
 async function* rejoined(transport: Transport, call: Call, standing: Standing, idleMs: number): AsyncGenerator<ChatCompletionChunk> {
-  const before: Standing = { jobId: standing.jobId, told: new Map(standing.told) };
-  const again: Standing = { jobId: standing.jobId, told: new Map() };
+  const before: Standing = { jobId: standing.jobId, told: new Map(standing.told), calls: new Map(standing.calls) };
+  const again: Standing = { jobId: standing.jobId, told: new Map(), calls: new Map() };
   try {
     for await (const chunk of read(transport, call, again, idleMs)) {
       standing.jobId = again.jobId;
       const rest = unheard(chunk, before, again);
-      for (const [choice, text] of again.told) {
-        if (text.length > (standing.told.get(choice)?.length ?? 0)) standing.told.set(choice, text);
-      }
+      keepLonger(standing.told, again.told);
+      keepLonger(standing.calls, again.calls);
       if (rest) yield sinceTheFirst(rest, standing);
     }
   } catch (error) {
@@ -91,19 +92,47 @@ function sinceTheFirst(chunk: ChatCompletionChunk, { replayed }: Standing): Chat
   return chunk.mythic?.replayed && replayed === false ? { ...chunk, mythic: { ...chunk.mythic, replayed: false } } : chunk;
 }
 
+function keepLonger<Key>(kept: Map<Key, string>, texts: Map<Key, string>): void {
+  for (const [key, text] of texts) {
+    if (text.length > (kept.get(key)?.length ?? -1)) kept.set(key, text);
+  }
+}
+
+/** What of `more`, the end of `now`, was not told before. */
+function fresh(told: string, now: string, more: string): string {
+  if (!now.startsWith(told) && !told.startsWith(now)) {
+    throw new ProtocolError("the answer differs from what came before the line broke");
+  }
+  return more.slice(Math.min(more.length, Math.max(0, told.length - (now.length - more.length))));
+}
+
+type Delta = ChatCompletionChunk["choices"][number]["delta"];
+type CallDelta = NonNullable<Delta["tool_calls"]>[number];
+
+const callKey = (choice: number, { index }: CallDelta): string => `${choice}/${index}`;
+/** What a chunk adds to a call. Names have no blanks, and come whole. */
+const added = ({ function: { name, arguments: text } }: CallDelta): string => (name == null ? text : `${name} ${text}`);
+
+/** What of a chunk's calls was not told before the cut. */
+function unheardCalls(choice: number, delta: Delta, before: Standing, again: Standing): CallDelta[] {
+  return (delta.tool_calls ?? []).flatMap((call) => {
+    const key = callKey(choice, call);
+    const told = before.calls.get(key);
+    if (told === undefined) return [call];
+    const rest = fresh(told, again.calls.get(key) ?? "", added(call));
+    return rest === "" ? [] : [{ index: call.index, function: { arguments: rest } }];
+  });
+}
+
 /** What of a chunk was not told before the cut; `undefined` if nothing. */
 function unheard(chunk: ChatCompletionChunk, before: Standing, again: Standing): ChatCompletionChunk | undefined {
   const choices = chunk.choices.flatMap((choice) => {
     const told = before.told.get(choice.index);
     if (told === undefined) return [choice];
-    const content = choice.delta.content ?? "";
-    const now = again.told.get(choice.index) ?? "";
-    if (!now.startsWith(told) && !told.startsWith(now)) {
-      throw new ProtocolError("the answer differs from what came before the line broke");
-    }
-    const fresh = content.slice(Math.min(content.length, Math.max(0, told.length - (now.length - content.length))));
-    if (fresh === "" && choice.finish_reason == null) return [];
-    return [{ ...choice, delta: fresh === "" ? {} : { content: fresh } }];
+    const content = fresh(told, again.told.get(choice.index) ?? "", choice.delta.content ?? "");
+    const calls = unheardCalls(choice.index, choice.delta, before, again);
+    if (content === "" && calls.length === 0 && choice.finish_reason == null) return [];
+    return [{ ...choice, delta: { ...(content !== "" && { content }), ...(calls.length > 0 && { tool_calls: calls }) } }];
   });
   const isHeard = choices.length === 0 && chunk.choices.length > 0;
   return isHeard && !chunk.usage && !chunk.mythic ? undefined : { ...chunk, choices };
@@ -133,6 +162,10 @@ function note(chunk: ChatCompletionChunk, standing: Standing): void {
   standing.jobId = chunk.mythic?.job ?? standing.jobId ?? (chunk.id.startsWith("chatcmpl-") ? chunk.id.slice(9) : undefined);
   for (const { index, delta } of chunk.choices) {
     standing.told.set(index, (standing.told.get(index) ?? "") + (delta.content ?? ""));
+    for (const call of delta.tool_calls ?? []) {
+      const key = callKey(index, call);
+      standing.calls.set(key, (standing.calls.get(key) ?? "") + added(call));
+    }
   }
 }
 

@@ -23,7 +23,7 @@ export class CompletionStream implements AsyncIterable<ChatCompletionChunk> {
   readonly #transport: Transport;
   readonly #opening: Opening;
   readonly #manners: StreamManners;
-  readonly #standing: Standing = { jobId: undefined, told: new Map() };
+  readonly #standing: Standing = { jobId: undefined, told: new Map(), calls: new Map() };
   readonly #stop = new AbortController();
   #began = false;
 

@@ -1,8 +1,9 @@
 /** What was asked for, held against what a gateway makes of it: before a job is signed, and when its receipt is verified. */
 
 import { ProtocolError, TermsRefusedError } from "../errors.js";
-import { hex } from "../verify/bytes.js";
-import { stopHash, thousandths } from "../verify/hashes.js";
+import { SAMPLING_PROFILE } from "../generated/layouts.js";
+import { hex, unhex } from "../verify/bytes.js";
+import { stopHash, stopOptionsHash, thousandths } from "../verify/hashes.js";
 import type { Expected } from "../verify/verify.js";
 import type { Estimate } from "../wire/types.js";
 import type { ChatBody } from "./request.js";
@@ -10,6 +11,12 @@ import type { ChatBody } from "./request.js";
 /** Most tokens of an answer for which none were named. */
 const DEFAULT_MAX_TOKENS = 512;
 const DEFAULT_TEMPERATURE = 1;
+
+/** Parameters that are no options of the choice of tokens. */
+const PLAIN: ReadonlySet<string> = new Set([
+  "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "stop", "seed", "n", "stream", "stream_options", "user", "store", "metadata",
+  "logprobs", "top_logprobs", "reasoning_effort", "enable_thinking", "chat_template_kwargs", "documents",
+]);
 
 const stopsOf = ({ stop }: ChatBody): readonly string[] => (stop == null ? [] : typeof stop === "string" ? [stop] : stop);
 const maxTokensOf = (body: ChatBody): number | undefined => body.max_completion_tokens ?? body.max_tokens ?? undefined;
@@ -27,6 +34,15 @@ export function expectedOf(body: ChatBody, owner: string | undefined): Expected 
   };
 }
 
+/** Compares what the terms bind of stops and options; of other options than stops their bytes are the gateway's word. */
+function checkOptions({ samplingProfile, optionsHash, salt }: Estimate["terms"], body: ChatBody, refuse: (what: string, found: string, wanted: string) => never): void {
+  const isByOptions = SAMPLING_PROFILE[samplingProfile] === "seededFull";
+  if (isByOptions && Object.entries(body).some(([name, value]) => value != null && !PLAIN.has(name))) return;
+  const stops = stopsOf(body);
+  const wanted = hex(isByOptions ? stopOptionsHash(unhex(salt, 16) ?? new Uint8Array(), stops) : stopHash(stops));
+  if (optionsHash !== wanted) refuse("texts that end the answer of hash", optionsHash, wanted);
+}
+
 /** Throws unless an estimate is of what was asked for, and within what it may cost. */
 export function checkTerms(estimate: Estimate, body: ChatBody, maxLamports: bigint | undefined): void {
   const { terms, maxOutputTokens } = estimate;
@@ -42,8 +58,7 @@ export function checkTerms(estimate: Estimate, body: ChatBody, maxLamports: bigi
   }
   const temperature = thousandths(body.temperature ?? DEFAULT_TEMPERATURE);
   if (terms.temperatureMilli !== temperature) refuse("a temperature in thousandths of", terms.temperatureMilli, temperature);
-  const stops = hex(stopHash(stopsOf(body)));
-  if (terms.stopHash !== stops) refuse("texts that end the answer of hash", terms.stopHash, stops);
+  checkOptions(terms, body, refuse);
   const counts = [estimate.promptTokens, maxOutputTokens, estimate.priceInLamportsPer1k, estimate.priceOutLamportsPer1k];
   if (!counts.every((count) => Number.isSafeInteger(count) && count >= 0)) throw new ProtocolError("an estimate whose tokens or prices are no numbers");
   const milli =

@@ -674,6 +674,11 @@ export type components = {
         };
         /** @description `PUT /v1/nodes/:validator` (`:validator` = base58 authority), signed by the validator's operator, every 10 s. */
         Announcement: {
+            /**
+             * Format: double
+             * @description Decoded tokens a second of all its jobs together, over recent work; `None` before the first.
+             */
+            all_tokens_per_second?: number | null;
             /** @description True when it takes no new jobs (it is stopping). */
             draining: boolean;
             /** @description Public URL of the node. */
@@ -702,7 +707,7 @@ export type components = {
             running: number;
             /**
              * Format: double
-             * @description Decoded tokens a second of one job, over the last minute of work; `None` before the first.
+             * @description Decoded tokens a second of one job, over recent work; `None` before the first.
              */
             tokens_per_second?: number | null;
             /** @description Base58 authority of the validator. */
@@ -2472,7 +2477,7 @@ export type components = {
             active_validators?: number | null;
             /**
              * Format: double
-             * @description Output tokens a second of all that announce a speed; null if none does.
+             * @description Output tokens a second that validators say they made together in recent work; null if none does.
              */
             capacity_tokens_per_second?: number | null;
             /** @description `network`. */
@@ -4314,13 +4319,19 @@ export type components = {
             deadline_slots: number;
             model: string;
             operator?: string | null;
+            /** @description Hash of the options, or of the stop strings for profile 1; 64 hex digits, zeroes where there is nothing to say. */
+            options_hash: string;
             prompt_hash: string;
             prompt_source: string;
             /** @description Hash of the network's rules, 64 hex digits. */
             rules_hash: string;
             /** @description 32 hex digits. */
             salt: string;
-            stop_hash: string;
+            /**
+             * Format: int32
+             * @description 1: drawn from the four likeliest, as the program replays by itself. 2: by the request's options.
+             */
+            sampling_profile: number;
             /** Format: int32 */
             temperature_milli: number;
             validator?: string | null;

@@ -118,6 +118,7 @@ export const PROGRAM_ERRORS: Readonly<Record<number, string>> = {
   721: "the challenge window is closed",
   722: "the account must stay a while longer",
   723: "the network's rules are not the ones stated",
+  724: "this sampling profile is only for models whose arithmetic is exact",
   800: "the validator was not registered, or did not serve the model, long enough before the request",
   801: "the submitter cannot claim, judge or be paid for its own result",
   802: "the slots that draw the sample or the jury have not passed",

@@ -186,8 +186,8 @@ export interface Terms {
   temperatureMilli: number;
   /** `SamplingProfile`. */
   samplingProfile: number;
-  /** `stop_hash`; zero = no stop strings. */
-  stopHash: Uint8Array;
+  /** Sampling profile 1: `stop_hash`; 2: `options_hash`; zero = no stop strings and no options. */
+  optionsHash: Uint8Array;
   /** Base URL of the gateway that holds the prompt: hostile. */
   promptSource: string;
   /** Slots from the request to the deadline. */
@@ -211,7 +211,7 @@ export function readTerms(reader: Reader): Terms {
     seed: reader.bytes(32),
     temperatureMilli: reader.u16(),
     samplingProfile: reader.u8(),
-    stopHash: reader.bytes(32),
+    optionsHash: reader.bytes(32),
     promptSource: reader.text(97),
     deadlineSlots: reader.u32(),
     rules: readRules(reader),
@@ -419,10 +419,11 @@ export const FINISH_REASON: Readonly<Record<number, string>> = {
 /** Values of `KernelProfile`. */
 export const KERNEL_PROFILE: Readonly<Record<number, string>> = {
   1: "cpuCandle",
-  2: "cpuWA8",
+  3: "cpuWA8",
 };
 
 /** Values of `SamplingProfile`. */
 export const SAMPLING_PROFILE: Readonly<Record<number, string>> = {
   1: "seededTop4",
+  2: "seededFull",
 };

@@ -2,7 +2,7 @@
 
 import { SPEC, TERMS } from "../generated/layouts.js";
 import { unbase58 } from "./base58.js";
-import { concat, u32le, u32sLe, u64le, utf8 } from "./bytes.js";
+import { concat, hex, u32le, u32sLe, u64le, utf8 } from "./bytes.js";
 import { sha256 } from "./sha256.js";
 
 const tag = {
@@ -12,6 +12,7 @@ const tag = {
   seed: utf8("mythic/seed/v1"),
   gatewaySeed: utf8("mythic/gateway-seed/v1"),
   stop: utf8("mythic/stop/v1"),
+  options: utf8("mythic/options/v1"),
   gumbel: utf8("mythic/gumbel/v1"),
   fingerprint: utf8("mythic/fp/v1"),
   pda: utf8("ProgramDerivedAddress"),
@@ -46,6 +47,18 @@ export function stopHash(stops: readonly string[]): Uint8Array {
   if (stops.length === 0) return new Uint8Array(32);
   const texts = stops.map(utf8).flatMap((text) => [u32le(text.length), text]);
   return sha256(tag.stop, u32le(stops.length), ...texts);
+}
+
+/** Version 1; no `top_k`, all of `top_p`, no `min_p`; no penalties of presence and frequency, none of repetition; no biases. */
+const NEUTRAL = Uint8Array.of(1, 0, 0x40, 0x42, 0x0f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xe8, 0x03, 0, 0);
+
+/** Commits to options that say nothing but where an answer ends, under the prompt's salt; zeroes where they don't say that either. */
+export function stopOptionsHash(salt: Uint8Array, stops: readonly string[]): Uint8Array {
+  if (stops.length === 0) return new Uint8Array(32);
+  // By their bytes, each once.
+  const texts = [...new Map(stops.map((stop) => [hex(utf8(stop)), utf8(stop)]))].sort(([a], [b]) => (a < b ? -1 : 1));
+  const lengthened = texts.flatMap(([, text]) => [u32le(text.length).subarray(0, 2), text]);
+  return sha256(tag.options, salt, NEUTRAL, Uint8Array.of(texts.length), ...lengthened, u32le(0));
 }
 
 /** The seed of a job's sampling: what the requester chose, under the job's address. */

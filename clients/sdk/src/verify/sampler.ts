@@ -64,14 +64,24 @@ export function choose(sampling: Sampling, position: number, top4: Top4): number
 /** What can be wrong with a leaf by itself. */
 export type LeafFault = "repeated_id" | "not_ordered" | "not_the_choice";
 
+/** What jurors write for the token where none may stand: no answer holds it. */
+const NO_TOKEN = 0xffff_ffff;
+
 /** Checks what a leaf must satisfy whatever the model: distinct ids, their order, the choice. */
 export function leafFault(sampling: Sampling, leaf: Leaf): LeafFault | undefined {
-  const { top4 } = leaf;
+  return fourFault(leaf.top4) ?? (choose(sampling, leaf.position, leaf.top4) === leaf.token ? undefined : "not_the_choice");
+}
+
+/** The same under a sampling profile whose choice needs more than a leaf shows. */
+export function unreplayedFault(leaf: Leaf): LeafFault | undefined {
+  return fourFault(leaf.top4) ?? (leaf.token === NO_TOKEN ? "not_the_choice" : undefined);
+}
+
+function fourFault(top4: Top4): LeafFault | undefined {
   if (new Set(top4.map(([id]) => id)).size < top4.length) return "repeated_id";
   const isOrdered = top4.every(([id, logit], i) => {
     const before = top4[i - 1];
     return !before || before[1] > logit || (before[1] === logit && before[0] < id);
   });
-  if (!isOrdered) return "not_ordered";
-  return choose(sampling, leaf.position, top4) === leaf.token ? undefined : "not_the_choice";
+  return isOrdered ? undefined : "not_ordered";
 }

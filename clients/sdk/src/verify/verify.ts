@@ -4,7 +4,7 @@
  * verify` says it, and validators are paid for it), that the text is these tokens, and that the prompt's tokens are the words that were sent.
  */
 
-import { FINISH_REASON, JOB_STATUS, type ModelSpec, PROGRAM } from "../generated/layouts.js";
+import { FINISH_REASON, JOB_STATUS, type ModelSpec, PROGRAM, SAMPLING_PROFILE } from "../generated/layouts.js";
 import type { Evidence, Receipt } from "../wire/types.js";
 import { type JobAccount, jobAccount, type ModelAccount, modelAccount } from "./accounts.js";
 import { base58, unbase58 } from "./base58.js";
@@ -12,7 +12,7 @@ import { equal, hex, utf8 } from "./bytes.js";
 import { type Digests, digestsOf, type ReadEvidence, readEvidence } from "./evidence.js";
 import { gatewaySeed, jobSeed, MODEL_DIGITS, modelIdentity, ownSeed, programAddress, stopHash, termsHash, thousandths } from "./hashes.js";
 import type { AccountData } from "./rpc.js";
-import { leafFault } from "./sampler.js";
+import { leafFault, unreplayedFault } from "./sampler.js";
 
 /** One thing that was checked. */
 export interface Check {
@@ -240,6 +240,9 @@ function modelNamed(name: string, said: string, { state }: JobAccount, model: Mo
   checks.add(name, ok, ok ? `${name} is the model in the terms` : `${name} is ${said}, and the model in the terms is ${is}`);
 }
 
+/** Whether tokens are chosen by options over all logits: sampling profile 2. */
+const isByOptions = ({ state }: JobAccount): boolean => SAMPLING_PROFILE[state.terms.samplingProfile] === "seededFull";
+
 /** What was asked for is what the terms say. */
 function asked({ jobId, expected = {} }: Subject, job: JobAccount, model: ModelAccount | undefined, checks: Checks): void {
   const { terms } = job.state;
@@ -248,7 +251,8 @@ function asked({ jobId, expected = {} }: Subject, job: JobAccount, model: ModelA
   if (wanted !== undefined) modelNamed("asked.model", wanted, job, model, checks);
   if (temperature !== undefined) checks.same("asked.temperature", thousandths(temperature), terms.temperatureMilli, "the one in the terms, in thousandths");
   if (maxTokens !== undefined) checks.same("asked.max_tokens", maxTokens, terms.maxOutputTokens, "the number in the terms");
-  if (stop !== undefined) checks.same("asked.stop", hex(stopHash(stop)), hex(terms.stopHash), "the hash in the terms");
+  if (stop !== undefined && isByOptions(job)) checks.add("asked.stop", null, "what ends the answer is bound with its other options, under a salt");
+  else if (stop !== undefined) checks.same("asked.stop", hex(stopHash(stop)), hex(terms.optionsHash), "the hash in the terms");
   if (seed !== undefined) {
     const id = unbase58(jobId, 32)!;
     const ok = [gatewaySeed(seed), ownSeed(seed)].some((user) => equal(jobSeed(id, user), terms.seed));
@@ -311,17 +315,25 @@ function evidenceAgainstReceipt(evidence: ReadEvidence, digests: Digests, receip
   }
 }
 
-/** Chooses every token again. The sampler is that of the terms: what the evidence says of it does not count. */
+/**
+ * Chooses every token again, where the four logits are what it was chosen from. The sampler is that of the terms: what the evidence says
+ * of it does not count.
+ */
 function replay(evidence: ReadEvidence, job: JobAccount | undefined, checks: Checks): void {
   const sampling = job
     ? { seed: job.state.terms.seed, temperatureMilli: job.state.terms.temperatureMilli }
     : { seed: evidence.seed, temperatureMilli: evidence.temperatureMilli };
+  const anyToken = job !== undefined && isByOptions(job);
   for (const leaf of evidence.leaves) {
-    const fault = leafFault(sampling, leaf);
+    const fault = anyToken ? unreplayedFault(leaf) : leafFault(sampling, leaf);
     if (fault) {
       checks.add("sampler", false, `position ${leaf.position}: ${FAULTS[fault]}`);
       return;
     }
+  }
+  if (anyToken) {
+    checks.add("sampler", null, "the tokens were chosen by options over all logits, of which four are kept: only who computes them again can tell");
+    return;
   }
   checks.add("sampler", true, `every one of ${evidence.leaves.length} tokens is the one that the seeded sampler chooses`);
 }

@@ -65,6 +65,8 @@ export interface Grant {
 
 /** A wallet of the client. Transactions are signed by the wallet, sent, and waited for until they are confirmed. */
 export interface Wallet extends MessageSigner {
+  /** Whose vault `pay` spends from, base58, if it is not the wallet's own. */
+  readonly owner?: string;
   /** Signs a job's request, which the gateway passes on to the validator that takes it. */
   pay(request: PaymentRequest): Promise<Schemas["Payment"]>;
   /** The vault, or null before the first deposit. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type Address, address } from "@solana/kit";
 import type { Fetch } from "../http/transport.js";
 import { Chain } from "./chain.js";
 import type { Wallet } from "./contract.js";
@@ -14,7 +15,7 @@ import { deposit, grant, grantOf, revokeGrant, vault, withdraw } from "./vault.j
 
 export type { Grant, GrantLimits, PaymentRequest, Vault, Wallet } from "./contract.js";
 export type { ClosedLease, Lease, LeasedEndpoint, LeaseRequest, Leases, Offer, PendingLease } from "./leases.js";
-export type { StandardAccount, StandardWallet } from "./signers.js";
+export type { Signer, StandardAccount, StandardWallet } from "./signers.js";
 
 /** How a wallet reaches chain and providers. */
 export interface WalletOptions {
@@ -38,12 +39,18 @@ export function standardWallet(
   return walletOf(standardSigner(wallet, account, options.chain), options);
 }
 
-function walletOf(signer: Signer, { rpcUrl, fetch }: WalletOptions): Wallet {
+/** A wallet of whatever signs. With `owner`, `pay` spends from that wallet's vault, under the grant that it gave the signer. */
+export function signerWallet(signer: Signer, options: WalletOptions & { owner?: string }): Wallet {
+  return walletOf(signer, options, options.owner === undefined ? undefined : address(options.owner));
+}
+
+function walletOf(signer: Signer, { rpcUrl, fetch }: WalletOptions, owner?: Address): Wallet {
   const chain = new Chain(rpcUrl, signer);
   return {
     address: signer.address,
+    ...(owner !== undefined && { owner }),
     signMessage: (message) => signer.signMessage(message),
-    pay: (request) => pay(chain, request),
+    pay: (request) => pay(chain, request, owner),
     vault: () => vault(chain),
     deposit: (lamports) => deposit(chain, lamports),
     withdraw: (lamports) => withdraw(chain, lamports),

@@ -1,7 +1,7 @@
 /** The half-signed request: what a wallet signs for a job, and the validator's operator signs after it. */
 
 import { type Address, address, createNoopSigner, getBase64Decoder, type Instruction } from "@solana/kit";
-import { fetchModel, findJobPda, findValidatorPda, findVaultPda, getRequestInferenceInstructionAsync } from "@mythic/program/ai-precompiles";
+import { fetchModel, findJobPda, findSpendGrantPda, findValidatorPda, findVaultPda, getRequestInferenceInstructionAsync } from "@mythic/program/ai-precompiles";
 import { MythicError, TermsRefusedError } from "../errors.js";
 import { concat, hex, u64le, unhex } from "../verify/bytes.js";
 import { MODEL_DIGITS, ownSeed } from "../verify/hashes.js";
@@ -11,11 +11,9 @@ import type { PaymentRequest } from "./contract.js";
 
 /** Slots that a request may take to reach the chain. */
 const NONCE_SLOTS = 150n;
-/** Seeded draw among the four likeliest. */
-const SEEDED_TOP4 = 1;
 
-/** Signs a job's request with the terms of its estimate. */
-export async function pay(chain: Chain, request: PaymentRequest): Promise<Schemas["Payment"]> {
+/** Signs a job's request with the terms of its estimate. `owner` is whose vault pays, under a grant if it is not the signer's own. */
+export async function pay(chain: Chain, request: PaymentRequest, owner = chain.signer.address): Promise<Schemas["Payment"]> {
   const { terms } = request.estimate;
   if (terms.validator == null || terms.operator == null) {
     throw new MythicError("no validator is free for this request now: ask again");
@@ -23,8 +21,7 @@ export async function pay(chain: Chain, request: PaymentRequest): Promise<Schema
   await checkModel(chain, request);
   const expiry = (await chain.slot()) + NONCE_SLOTS;
   const nonce = concat([u64le(expiry), crypto.getRandomValues(new Uint8Array(8))]);
-  const owner = chain.signer.address;
-  const instruction = await requestInference(owner, nonce, request, {
+  const instruction = await requestInference({ owner, requester: chain.signer.address }, nonce, request, {
     authority: address(terms.validator),
     operator: address(terms.operator),
   });
@@ -45,23 +42,25 @@ async function checkModel(chain: Chain, { estimate }: PaymentRequest): Promise<v
 }
 
 async function requestInference(
-  owner: Address,
+  { owner, requester }: { owner: Address; requester: Address },
   nonce: Uint8Array,
   { estimate, seed }: PaymentRequest,
   validator: { authority: Address; operator: Address },
 ): Promise<Instruction> {
   const { terms } = estimate;
-  const signer = createNoopSigner(owner);
-  const [[job, bump], [vault], [account]] = await Promise.all([
+  const signer = createNoopSigner(requester);
+  const [[job, bump], [vault], [account], [grant]] = await Promise.all([
     findJobPda({ owner, nonce }),
     findVaultPda({ owner }),
     findValidatorPda({ authority: validator.authority }),
+    findSpendGrantPda({ owner, delegate: requester }),
   ]);
   return getRequestInferenceInstructionAsync({
     payer: signer,
     requester: signer,
     model: address(terms.model),
     vault,
+    ...(requester !== owner && { grant }),
     job,
     validator: account,
     operator: createNoopSigner(validator.operator),
@@ -74,8 +73,8 @@ async function requestInference(
     priceOut: estimate.priceOutLamportsPer1k,
     userSeed: userSeed(seed),
     temperatureMilli: terms.temperatureMilli,
-    samplingProfile: SEEDED_TOP4,
-    stopHash: digest("stop_hash", terms.stopHash),
+    samplingProfile: terms.samplingProfile,
+    optionsHash: digest("options_hash", terms.optionsHash),
     promptSource: terms.promptSource,
     deadlineSlots: terms.deadlineSlots,
     rulesHash: digest("rules_hash", terms.rulesHash),

@@ -56,7 +56,7 @@ const MODEL: ModelArgs = {
   updatedSlot: 1n,
   retiredSlot: 0n,
   spec: {
-    weightsHash: new Uint8Array(32), tokenizerHash: new Uint8Array(32), chatTemplateHash: new Uint8Array(32), quantisation: 3, kernelProfile: 2,
+    weightsHash: new Uint8Array(32), tokenizerHash: new Uint8Array(32), chatTemplateHash: new Uint8Array(32), quantisation: 3, kernelProfile: 3,
     contextLength: 2_048, maxJobTokens: 4_096, errorPpm: 0, missPpm: 0, commitSlots: 100, minVramMib: 0, eosCount: 1,
     eosIds: [EOS, 0, 0, 0, 0, 0, 0, 0],
   },
@@ -93,24 +93,24 @@ export interface Story {
 
 export const encodeJob = (job: JobArgs): Uint8Array => new Uint8Array(getJobEncoder().encode(job));
 
-/** A settled job that everybody tells the truth about. */
-export function story(): Story {
+/** A settled job that everybody tells the truth about; of sampling profile 2 with tokens that are none of the four. */
+export function story(samplingProfile = 1, temperatureMilli = TEMPERATURE_MILLI, owner = OWNER): Story {
   const { bytes: modelBytes, address: modelAddress, id: modelId } = model();
-  const address32 = programAddress(PROGRAM, [utf8("job"), unbase58(OWNER, 32)!, NONCE], BUMP);
+  const address32 = programAddress(PROGRAM, [utf8("job"), unbase58(owner, 32)!, NONCE], BUMP);
   const jobId = base58(address32);
   const seed = jobSeed(address32, gatewaySeed(SEED));
   const promptIds = Array.from({ length: PROMPT_TOKENS }, (_none, i) => i + 10);
-  const sampling = { seed, temperatureMilli: TEMPERATURE_MILLI };
+  const sampling = { seed, temperatureMilli };
   const top4 = leaves();
   const fee = 15_075n;
   const blank: JobArgs = {
     header: header(7, 5, BUMP),
     terms: {
-      owner: address(OWNER), requester: address(OWNER), canceller: address(key(7)), nonce: NONCE, model: address(modelAddress),
+      owner: address(owner), requester: address(owner), canceller: address(key(7)), nonce: NONCE, model: address(modelAddress),
       promptHash: promptHash(SALT, promptIds), promptTokens: PROMPT_TOKENS, maxOutputTokens: 512, priceIn: PRICE_IN, priceOut: PRICE_OUT,
-      seed, temperatureMilli: TEMPERATURE_MILLI, samplingProfile: 1, stopHash: new Uint8Array(32), promptSource: "http://g", deadlineSlots: 100, rules: RULES,
+      seed, temperatureMilli, samplingProfile, optionsHash: new Uint8Array(32), promptSource: "http://g", deadlineSlots: 100, rules: RULES,
     },
-    termsHash: new Uint8Array(32), rentPayer: address(OWNER), grant: address(key(0)), grantWindowStart: 0n, validator: address(VALIDATOR),
+    termsHash: new Uint8Array(32), rentPayer: address(owner), grant: address(key(0)), grantWindowStart: 0n, validator: address(VALIDATOR),
     requestedSlot: 900n, acceptedSlot: 900n, deadlineSlot: 1_400n, cancelSlot: 0n, submittedSlot: 1_000n, caseSlot: 0n, endedSlot: 1_040n, open: 0,
     endReason: 1, finishReason: 1, outputTokens: OUTPUT_TOKENS, outputRoot: new Uint8Array(32), fingerprint: new Uint8Array(32), stakeAtResult: 1n,
     ceiling: 25_675n, escrow: 0n, fee, validatorAmount: 7_537n, foundationAmount: 1_507n, burnedAmount: 6_031n, refundedAmount: 10_600n,
@@ -119,15 +119,17 @@ export function story(): Story {
   const terms = termsHash(encodeJob(blank));
   const unsealed: Evidence = {
     job: jobId, submitter: VALIDATOR, terms_hash: hex(terms), salt: hex(SALT), prompt_ids: promptIds,
-    output_ids: top4.map((four, position) => choose(sampling, position, four)),
-    leaves: top4.map((four) => four.map(([id, logit]) => [id, logit])), seed: hex(seed), temperature_milli: TEMPERATURE_MILLI, fingerprint: "00".repeat(32),
+    output_ids: top4.map((four, position) =>
+      samplingProfile === 1 || position === OUTPUT_TOKENS - 1 ? choose(sampling, position, four) : 5_000 + position,
+    ),
+    leaves: top4.map((four) => four.map(([id, logit]) => [id, logit])), seed: hex(seed), temperature_milli: temperatureMilli, fingerprint: "00".repeat(32),
   };
   const read = readEvidence(unsealed);
   if (typeof read === "string") throw new Error(read);
   const { outputRoot, fingerprint } = digestsOf(read);
   const job = { ...blank, termsHash: terms, outputRoot, fingerprint };
   const receipt: Schemas["Receipt"] = {
-    object: "receipt", job: jobId, status: "settled", commitment: "finalized", model: modelId, owner: OWNER, validator: VALIDATOR,
+    object: "receipt", job: jobId, status: "settled", commitment: "finalized", model: modelId, owner, validator: VALIDATOR,
     prompt_tokens: PROMPT_TOKENS, output_tokens: OUTPUT_TOKENS, price_in_lamports_per_1k: PRICE_IN, price_out_lamports_per_1k: PRICE_OUT,
     ceiling_lamports: 25_675, fee_lamports: Number(fee), split: { validator_lamports: 7_537, foundation_lamports: 1_507, burned_lamports: 6_031 },
     refunded_lamports: 10_600, prompt_hash: hex(promptHash(SALT, promptIds)), terms_hash: hex(terms), output_root: hex(outputRoot),

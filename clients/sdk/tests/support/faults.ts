@@ -89,6 +89,10 @@ export const chunk = (content: string | null, more: Record<string, unknown> = {}
   return JSON.stringify({ ...CHUNK, choices, ...more });
 };
 
+/** Chunks that each add to a call of a function. */
+export const callEvents = (deltas: readonly object[]): string[] =>
+  deltas.map((delta) => chunk(null, { choices: [{ index: 0, delta: { tool_calls: [delta] }, logprobs: null, finish_reason: null }] }));
+
 export const JOB = "2b3yh5ckFyvFTN8r2bMsbNsYcYGTVYHPRiZwxvSHShtM";
 export const VALIDATOR = "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM";
 

@@ -42,7 +42,7 @@ fn call(act: Act, job: &Fact) -> Option<(Key, Vec<u8>, Vec<Key>)> {
                 user_seed: job.key,
                 temperature_milli: 700.into(),
                 sampling_profile: 1,
-                stop_hash: [0; 32],
+                options_hash: [0; 32],
                 prompt_source: Text::new("http://gateway").unwrap_or_default(),
                 deadline_slots: 300.into(),
                 rules_hash: [4; 32],

@@ -1,29 +1,35 @@
-//! The engine against llama.cpp on the same file, threads and token ids: `make bench-engine`.
+//! The engine beside others on the same files, threads and token ids: `make bench-engine`.
 //!
 //! Each side is a process of its own that computes only when it is asked; rounds alternate. The
-//! median of several is a figure. docs/benchmarks.md says how each is measured.
+//! median of several is a figure, on the clock and in processor seconds, and what counts is the
+//! ratio to the best of the others. docs/benchmarks.md says how each is measured.
 //!
-//! `cargo bench --profile dev --workspace --bench engine -- [--model FILE] [--threads N] [--rounds N]`
+//! `cargo bench --profile dev --workspace --bench engine -- [--model FILE] [--threads N] [--rounds N] [--device cuda]`
 
 mod figures;
 mod limits;
+mod others;
 mod ours;
 mod side;
 
 #[path = "../../tests/common/python.rs"]
 mod python;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use mythic_engine::Choice;
 use mythic_model::{catalogue, prompt::PromptFormatter};
 use serde::{Deserialize, Serialize};
 
-use figures::{Figure, Plan, Row};
+use figures::{Contender, Figure, Plan, Row};
+use others::Others;
 use side::Side;
 
 /// Most streams that a figure runs at once, and the long prompt beside four.
 const STREAMS_MOST: usize = 16;
+/// Bytes of a file from which on some figures would take too long.
+const LARGE: u64 = 400 << 20;
 const TEXT: &str = include_str!("../../tests/reference/text.txt");
 
 /// What a side is asked.
@@ -31,7 +37,7 @@ const TEXT: &str = include_str!("../../tests/reference/text.txt");
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Command {
     Info,
-    /// Of llama.cpp: flash attention on or off.
+    /// Of the others: flash attention on or off.
     Settings {
         flash: i32,
     },
@@ -63,8 +69,11 @@ enum Command {
 }
 
 struct Arguments {
+    /// The only model, instead of those that are always taken.
     model: Option<PathBuf>,
     threads: usize,
+    /// What our side computes on.
+    device: Choice,
     /// At most so many rounds a figure: a quick look.
     rounds: usize,
     side: bool,
@@ -74,6 +83,7 @@ fn arguments() -> anyhow::Result<Arguments> {
     let mut out = Arguments {
         model: None,
         threads: 2,
+        device: Choice::default(),
         rounds: usize::MAX,
         side: false,
     };
@@ -83,6 +93,7 @@ fn arguments() -> anyhow::Result<Arguments> {
         match arg.as_str() {
             "--model" => out.model = Some(value()?.into()),
             "--threads" => out.threads = value()?.parse().context("--threads wants a number")?,
+            "--device" => out.device = value()?.parse().map_err(anyhow::Error::msg)?,
             "--rounds" => out.rounds = value()?.parse().context("--rounds wants a number")?,
             "--side" => out.side = true,
             // Given by cargo.
@@ -95,47 +106,81 @@ fn arguments() -> anyhow::Result<Arguments> {
 
 fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
-    let model = match arguments.model {
-        Some(path) => path,
-        None => tokio::runtime::Runtime::new()?.block_on(catalogue::fetch(|_| ()))?,
-    };
     if arguments.side {
-        return ours::serve(&model, arguments.threads);
+        let model = arguments.model.context("--side wants --model")?;
+        return ours::serve(&model, arguments.threads, arguments.device);
     }
-    let python = python::with_llama_cpp()
-        .map_err(anyhow::Error::msg)
-        .context("llama.cpp cannot be installed, so there is nothing to compare with")?;
-    let formatter = PromptFormatter::from_gguf(&model)?;
-    let plan = Plan::new(formatter.tokenizer().encode(TEXT, false)?, arguments.rounds);
-    let began = std::time::Instant::now();
+    let others = Others::install()?;
+    println!("processor: {}", side::processor());
+    let models = match &arguments.model {
+        Some(path) => {
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            vec![(name.to_string_lossy().into_owned(), path.clone())]
+        }
+        None => {
+            let small = tokio::runtime::Runtime::new()?.block_on(catalogue::fetch(|_| ()))?;
+            let shaped = others.shaped(&small)?.into_iter();
+            let shaped = shaped.map(|(name, path)| (format!("1B-shaped {name}"), path));
+            [("SmolLM2-135M Q4_1".to_owned(), small.clone())]
+                .into_iter()
+                .chain(shaped)
+                .collect()
+        }
+    };
+    for (name, path) in models {
+        compare(&arguments, &others, name, &path)?;
+    }
+    Ok(())
+}
 
-    let mut ours = Side::ours(&model, arguments.threads)?;
-    let mut theirs = figures::best_llama_cpp(&python, &model, arguments.threads, &plan)?;
-    println!("model: {}", model.display());
+/// All engines on one model: its table, what the machine gives at most, and a JSON line a figure.
+fn compare(
+    arguments: &Arguments,
+    others: &Others,
+    name: String,
+    model: &Path,
+) -> anyhow::Result<()> {
+    let began = std::time::Instant::now();
+    let large = std::fs::metadata(model)?.len() > LARGE;
+    let ids = PromptFormatter::from_gguf(model)?
+        .tokenizer()
+        .encode(TEXT, false)?;
+    let plan = Plan::new(name, ids, arguments.rounds, large);
+    let threads = arguments.threads;
     println!(
-        "processor: {}, {} threads",
-        side::processor(),
-        arguments.threads
+        "\n## {}: {}, {threads} threads",
+        plan.model,
+        model.display()
     );
-    for (name, side) in [("ours", &mut ours), ("llama.cpp", &mut theirs)] {
-        println!("{name}: {}", side.describe()?);
+    let mut contenders = vec![Contender {
+        other: None,
+        side: Side::ours(model, threads, &arguments.device)?,
+    }];
+    for other in others.found() {
+        let side = figures::best_of(others, other, (model, threads), &plan)?;
+        contenders.push(Contender {
+            other: Some(other),
+            side,
+        });
     }
-    for side in [&mut ours, &mut theirs] {
-        figures::warm_up(side, &plan)?;
+    for contender in &mut contenders {
+        println!("{}: {}", contender.name(), contender.side.describe()?);
+        figures::warm_up(&mut contender.side, &plan)?;
     }
     side::wait_for_quiet(&mut std::time::Duration::from_secs(6));
-    let limits = limits::Limits::measure(arguments.threads);
+    let limits = limits::Limits::measure(threads);
     let mut rows: Vec<Row> = Vec::new();
-    for figure in Figure::ALL {
+    for figure in Figure::all(large) {
         // The load figures start a second copy of llama.cpp's model, so memory is read before.
         if figure == Figure::UnderLoad {
-            rows.extend(figures::memory(&ours, &theirs)?);
+            rows.extend(figures::memory(&contenders, &plan)?);
         }
-        rows.extend(figures::measure(figure, &mut ours, &mut theirs, &plan)?);
+        rows.extend(figures::measure(figure, &mut contenders, &plan)?);
     }
     println!("took: {:.0} s\n", began.elapsed().as_secs_f64());
-    println!("{}", figures::table(&rows));
-    println!("{}\n", limits.report(&model, &rows)?);
+    let names: Vec<&'static str> = contenders.iter().map(Contender::name).collect();
+    println!("{}", figures::table(&rows, &names));
+    println!("{}\n", limits.report(model, &rows)?);
     for row in &rows {
         println!("{}", serde_json::to_string(row)?);
     }

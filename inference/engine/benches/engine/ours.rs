@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::try_join_all;
-use mythic_engine::{Engine, EngineConfig, EngineError, GenerateRequest, Sampler, Step};
+use mythic_engine::{Choice, Engine, EngineConfig, EngineError, GenerateRequest, Sampler, Step};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use super::side::processor_seconds;
 use super::{Command, STREAMS_MOST};
 
 /// Answers until stdin ends.
-pub fn serve(model: &Path, threads: usize) -> anyhow::Result<()> {
+pub fn serve(model: &Path, threads: usize, device: Choice) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -23,6 +23,7 @@ pub fn serve(model: &Path, threads: usize) -> anyhow::Result<()> {
         model,
         EngineConfig {
             threads,
+            device,
             max_sequences: STREAMS_MOST,
             ..Default::default()
         },
@@ -65,7 +66,7 @@ async fn answer(engine: &Engine, command: Command) -> anyhow::Result<Value> {
                 "version": concat!("mythic-engine ", env!("CARGO_PKG_VERSION")),
             })
         }
-        // These are llama.cpp's.
+        // These are the others'.
         Command::Settings { .. } => json!({}),
         Command::Prefill { prompt } => {
             let tokens = prompt.len();

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use mythic_engine::Choice;
 use serde::Deserialize;
 
 use super::Command;
@@ -44,41 +45,23 @@ pub struct Side {
 
 impl Side {
     /// This program again, as the engine's side.
-    pub fn ours(model: &Path, threads: usize) -> anyhow::Result<Self> {
+    pub fn ours(model: &Path, threads: usize, device: &Choice) -> anyhow::Result<Self> {
         let mut command = std::process::Command::new(std::env::current_exe()?);
-        command.args(["--side", "--threads", &threads.to_string(), "--model"]);
+        let (threads, device) = (threads.to_string(), device.to_string());
+        command.args([
+            "--side",
+            "--threads",
+            &threads,
+            "--device",
+            &device,
+            "--model",
+        ]);
         command.arg(model);
         Self::start(command, "default settings but 16 sequences".into())
     }
 
-    /// llama.cpp's side; idle threads of it spin or sleep.
-    pub fn llama_cpp(
-        python: &Path,
-        model: &Path,
-        threads: usize,
-        flash: bool,
-        spin: bool,
-    ) -> anyhow::Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/engine/llama_cpp.py");
-        let policy = if spin { "active" } else { "passive" };
-        let mut command = std::process::Command::new(python);
-        command
-            .arg(script)
-            .arg(model)
-            .arg(threads.to_string())
-            .env("OMP_WAIT_POLICY", policy);
-        let settings = format!(
-            "flash attention {}, OMP_WAIT_POLICY={policy}, f16 keys and values, batch as long as the prompt, n_ubatch 512",
-            if flash { "on" } else { "off" }
-        );
-        let mut side = Self::start(command, settings)?;
-        side.ask(&Command::Settings {
-            flash: flash.into(),
-        })?;
-        Ok(side)
-    }
-
-    fn start(mut command: std::process::Command, settings: String) -> anyhow::Result<Self> {
+    /// A process that takes commands and answers them; `settings` say how it was started, for people.
+    pub fn start(mut command: std::process::Command, settings: String) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

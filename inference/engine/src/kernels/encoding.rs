@@ -22,6 +22,10 @@ pub enum Encoding {
     F16,
     BF16,
     F32,
+    Q2K,
+    IQ4NL,
+    IQ4XS,
+    MXFP4,
 }
 
 /// One expression for the formats of integers and one for those of floats, with the format's type.
@@ -64,6 +68,22 @@ macro_rules! encoded {
                 type $F = $crate::kernels::formats::Q6K;
                 $integers
             }
+            $crate::kernels::encoding::Encoding::Q2K => {
+                type $F = $crate::kernels::formats::Q2K;
+                $integers
+            }
+            $crate::kernels::encoding::Encoding::IQ4NL => {
+                type $F = $crate::kernels::formats::IQ4NL;
+                $integers
+            }
+            $crate::kernels::encoding::Encoding::IQ4XS => {
+                type $F = $crate::kernels::formats::IQ4XS;
+                $integers
+            }
+            $crate::kernels::encoding::Encoding::MXFP4 => {
+                type $F = $crate::kernels::formats::MXFP4;
+                $integers
+            }
             $crate::kernels::encoding::Encoding::F16 => {
                 type $G = $crate::kernels::formats::F16;
                 $floats
@@ -93,6 +113,10 @@ impl From<TensorFormat> for Encoding {
             TensorFormat::Q4K => Self::Q4K,
             TensorFormat::Q5K => Self::Q5K,
             TensorFormat::Q6K => Self::Q6K,
+            TensorFormat::Q2K => Self::Q2K,
+            TensorFormat::IQ4NL => Self::IQ4NL,
+            TensorFormat::IQ4XS => Self::IQ4XS,
+            TensorFormat::MXFP4 => Self::MXFP4,
             TensorFormat::F16 => Self::F16,
             TensorFormat::BF16 => Self::BF16,
             TensorFormat::F32 => Self::F32,

@@ -20,6 +20,11 @@ pub enum KernelsError {
     #[error(transparent)]
     Gguf(#[from] GgufError),
     #[error(
+        "floats are not computed as a process starts with (control register {found:#x}, not {default:#x}): a library of this process changed \
+         rounding, subnormals or exceptions, and answers would be false"
+    )]
+    Environment { found: u64, default: u64 },
+    #[error(
         "the packed weights need {bytes} bytes of memory, because no directory took them: {source}"
     )]
     Memory { bytes: u64, source: std::io::Error },

@@ -12,8 +12,12 @@ pub enum Scales {
     Own,
     /// The super-block's scale and minimum, times six-bit integers of the block.
     Multiples,
+    /// The super-block's scale, times a signed integer of the block.
+    Signed,
     /// The super-block's scale, times a signed integer for each half of the block.
     Halves,
+    /// The super-block's scale and minimum, times four-bit integers for each half of the block.
+    Nibbles,
 }
 
 /// A format of quantised weights: super-blocks of `BLOCKS` blocks of 32 unsigned integers.
@@ -24,16 +28,23 @@ pub trait Format: Send + Sync {
     const BYTES: usize;
     /// Bits that hold an integer.
     const BITS: usize;
+    /// What the integers stand for, where they are numbers of entries of a table.
+    const TABLE: Option<[u8; 16]> = None;
+    /// Bits that hold what is multiplied: an integer, or an entry of the table.
+    const WIDTH: usize = Self::BITS;
     /// What is taken off every integer.
     const OFFSET: i32;
     /// Whether values have a minimum.
     const MIN: bool;
+    /// Whether the header's scale is a bf16 instead of an f16.
+    const BRAIN: bool = false;
     const SCALES: Scales;
 
-    /// The header's scale and, where there is one, its minimum: f16 as stored.
+    /// The header's scale and, where there is one, its minimum.
     fn header(b: &[u8]) -> [[u8; 2]; 2];
 
-    /// Block i's scale and minimum in units of the header's, or its two halves' factors.
+    /// Block i's scale and minimum in units of the header's, or its two halves' factors; of halves with
+    /// minimums the factor is the low nibble and the minimum the high one.
     fn factors(_b: &[u8], _i: usize) -> [u8; 2] {
         [0; 2]
     }
@@ -42,11 +53,13 @@ pub trait Format: Send + Sync {
     fn integers(b: &[u8], i: usize) -> [u8; BLOCK];
 }
 
-/// 32 weights of one output; value = scale × factor of its half × (integer − offset) + min.
+/// 32 weights of one output; value = scale × factor of its half × (integer − offset) + min × minimum of
+/// its half.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Block {
     pub q: [u8; BLOCK],
     pub factors: [i32; 2],
+    pub minimums: [i32; 2],
     pub scale: f32,
     pub min: f32,
 }
@@ -54,17 +67,35 @@ pub struct Block {
 impl Block {
     /// A block from its stored parts.
     pub fn new<F: Format>(header: [[u8; 2]; 2], factors: [u8; 2], q: [u8; BLOCK]) -> Self {
-        let [d, m] = header.map(|h| f16::from_le_bytes(h).to_f32());
+        let [d, m] = header.map(|h| match F::BRAIN {
+            true => bf16::from_le_bytes(h).to_f32(),
+            false => f16::from_le_bytes(h).to_f32(),
+        });
         let [a, b] = factors;
-        // An f16 times a six-bit integer is exact in f32.
-        let (factors, scale, min) = match F::SCALES {
-            Scales::Own => ([1; 2], d, if F::MIN { m } else { 0.0 }),
-            Scales::Multiples => ([1; 2], d * f32::from(a), -(m * f32::from(b))),
-            Scales::Halves => ([a, b].map(|f| i32::from(f as i8)), d, 0.0),
+        let (mut factors, mut minimums) = ([1; 2], [1; 2]);
+        // An f16 times an integer of six bits and a sign is exact in f32.
+        let (scale, min) = match F::SCALES {
+            Scales::Own => (d, if F::MIN { m } else { 0.0 }),
+            Scales::Multiples => (d * f32::from(a), -(m * f32::from(b))),
+            Scales::Signed => (d * f32::from(a as i8), 0.0),
+            Scales::Halves => {
+                factors = [a, b].map(|f| i32::from(f as i8));
+                (d, 0.0)
+            }
+            Scales::Nibbles => {
+                factors = [a, b].map(|f| i32::from(f & 15));
+                minimums = [a, b].map(|f| i32::from(f >> 4));
+                (d, -m)
+            }
+        };
+        let q = match F::TABLE {
+            None => q,
+            Some(table) => q.map(|entry| table[usize::from(entry & 15)]),
         };
         Self {
             q,
             factors,
+            minimums,
             scale,
             min,
         }
@@ -75,17 +106,22 @@ impl Block {
     }
 
     /// **The definition**: one block's part of a dot product, added to what the blocks before gave.
-    /// The integers are exact; then one fused step in f32, and one more for a minimum.
+    /// The integers are exact; then one fused step in f32, and one more for a minimum, whose integers are
+    /// exact too where each half has its own.
     pub fn step<F: Format>(&self, y: &Q8, sum: f32) -> f32 {
         let mut integer = 0i32;
         for (i, (w, x)) in self.q.iter().zip(y.q).enumerate() {
             integer += self.factors[i / 16] * (i32::from(*w) - F::OFFSET) * i32::from(x);
         }
         let sum = (self.scale * y.d).mul_add(integer as f32, sum);
-        if F::MIN {
-            self.min.mul_add(y.ds, sum)
-        } else {
-            sum
+        match F::SCALES {
+            _ if !F::MIN => sum,
+            Scales::Nibbles => {
+                let [a, b] = self.minimums;
+                let integer = a * i32::from(y.sums[0]) + b * i32::from(y.sums[1]);
+                (self.min * y.d).mul_add(integer as f32, sum)
+            }
+            _ => self.min.mul_add(y.ds, sum),
         }
     }
 }
@@ -109,7 +145,7 @@ pub fn dequantise<F: Format>(row: &[u8], out: &mut [f32]) {
     for (block, out) in blocks::<F>(row).zip(out.chunks_exact_mut(BLOCK)) {
         for (i, (o, q)) in out.iter_mut().zip(block.q).enumerate() {
             let integer = block.factors[i / 16] * (i32::from(q) - F::OFFSET);
-            *o = block.scale * integer as f32 + block.min;
+            *o = block.scale * integer as f32 + block.min * block.minimums[i / 16] as f32;
         }
     }
 }
@@ -161,10 +197,14 @@ pub struct Q4_1;
 pub struct Q5_0;
 pub struct Q5_1;
 pub struct Q8_0;
+pub struct Q2K;
 pub struct Q3K;
 pub struct Q4K;
 pub struct Q5K;
 pub struct Q6K;
+pub struct IQ4NL;
+pub struct IQ4XS;
+pub struct MXFP4;
 
 impl Format for Q4_0 {
     const BLOCKS: usize = 1;
@@ -238,6 +278,25 @@ impl Format for Q8_0 {
     }
     fn integers(b: &[u8], _i: usize) -> [u8; BLOCK] {
         std::array::from_fn(|l| b[2 + l] ^ 128)
+    }
+}
+
+impl Format for Q2K {
+    const BLOCKS: usize = 8;
+    const BYTES: usize = 84;
+    const BITS: usize = 4;
+    const OFFSET: i32 = 0;
+    const MIN: bool = true;
+    const SCALES: Scales = Scales::Nibbles;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 80), two(b, 82)]
+    }
+    fn factors(b: &[u8], i: usize) -> [u8; 2] {
+        two(b, 2 * i)
+    }
+    fn integers(b: &[u8], i: usize) -> [u8; BLOCK] {
+        let qs = &b[16 + 32 * (i / 4)..];
+        std::array::from_fn(|l| (qs[l] >> (2 * (i % 4))) & 3)
     }
 }
 
@@ -326,6 +385,77 @@ impl Format for Q6K {
             *q |= ((high >> (2 * part)) & 3) << 4;
         }
         out
+    }
+}
+
+/// The values that IQ4_NL and IQ4_XS have, plus 128.
+const NONLINEAR: [u8; 16] = [
+    1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241,
+];
+
+impl Format for IQ4NL {
+    const BLOCKS: usize = 1;
+    const BYTES: usize = 18;
+    const BITS: usize = 4;
+    const TABLE: Option<[u8; 16]> = Some(NONLINEAR);
+    const WIDTH: usize = 8;
+    const OFFSET: i32 = 128;
+    const MIN: bool = false;
+    const SCALES: Scales = Scales::Own;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 0), [0; 2]]
+    }
+    fn integers(b: &[u8], _i: usize) -> [u8; BLOCK] {
+        nibbles(&b[2..])
+    }
+}
+
+impl Format for IQ4XS {
+    const BLOCKS: usize = 8;
+    const BYTES: usize = 136;
+    const BITS: usize = 4;
+    const TABLE: Option<[u8; 16]> = Some(NONLINEAR);
+    const WIDTH: usize = 8;
+    const OFFSET: i32 = 128;
+    const MIN: bool = false;
+    const SCALES: Scales = Scales::Signed;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 0), [0; 2]]
+    }
+    fn factors(b: &[u8], i: usize) -> [u8; 2] {
+        // Six bits less 32: two high ones of each block in bytes 2 and 3, low nibbles in 4 to 7.
+        let high = (u16::from_le_bytes(two(b, 2)) >> (2 * i)) & 3;
+        let low = (b[4 + i / 2] >> (4 * (i % 2))) & 15;
+        [(low | (high << 4) as u8).wrapping_sub(32); 2]
+    }
+    fn integers(b: &[u8], i: usize) -> [u8; BLOCK] {
+        nibbles(&b[8 + 16 * i..])
+    }
+}
+
+/// Floats of four bits (E2M1), doubled, with the power of two of their block, halved.
+impl Format for MXFP4 {
+    const BLOCKS: usize = 1;
+    const BYTES: usize = 17;
+    const BITS: usize = 4;
+    /// The doubled values plus 12.
+    const TABLE: Option<[u8; 16]> =
+        Some([12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0]);
+    const WIDTH: usize = 5;
+    const OFFSET: i32 = 12;
+    const MIN: bool = false;
+    const BRAIN: bool = true;
+    const SCALES: Scales = Scales::Own;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        // 2^(e − 128): below 2^−126 f32 and bf16 have no exponent left.
+        let bits = match b[0] {
+            e @ 0..=1 => 0x20u16 << e,
+            e => (u16::from(e) - 1) << 7,
+        };
+        [bits.to_le_bytes(), [0; 2]]
+    }
+    fn integers(b: &[u8], _i: usize) -> [u8; BLOCK] {
+        nibbles(&b[1..])
     }
 }
 

@@ -68,6 +68,32 @@ impl std::fmt::Display for InstructionSet {
     }
 }
 
+/// Registers that attention computes floats in; the bits are the same in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vectors {
+    /// Plain Rust.
+    Plain,
+    /// Eight lanes: AVX2, FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// Sixteen lanes: AVX-512F besides.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Vectors {
+    /// Queries that share the loads of a kernel of attention, as many as there are registers for.
+    pub(super) fn queries(self) -> usize {
+        match self {
+            Self::Plain => 6,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 6,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 8,
+        }
+    }
+}
+
 /// An instruction set that was found to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Isa {
@@ -81,4 +107,18 @@ pub(super) enum Isa {
     /// The kernels of the two above with their instruction replaced by plain code.
     #[cfg(all(test, target_arch = "x86_64"))]
     Emulated,
+}
+
+impl Isa {
+    pub(super) fn vectors(self) -> Vectors {
+        match self {
+            Self::Portable => Vectors::Plain,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Vectors::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::AvxVnni => Vectors::Avx2,
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Self::Emulated => Vectors::Avx2,
+        }
+    }
 }

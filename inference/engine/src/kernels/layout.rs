@@ -1,17 +1,17 @@
 //! How weights lie in the pack: eight outputs side by side, so that the lanes of a register are
 //! outputs and every output keeps its own order of sums.
 //!
-//! A group of eight outputs is a run of super-blocks. A super-block is its scales (eight f16), its
-//! minimums (eight f16, if the format has any), and its blocks. A block is its factors (16 bytes, if
+//! A group of eight outputs is a run of super-blocks. A super-block is its scales (eight of 16 bits), its
+//! minimums (eight f16, if the format has any), and its blocks. A block is its factors (8 or 16 bytes, if
 //! any) and its integers: register j of eight holds the values 4j..4j+4 of each output. Nibbles of
 //! the registers j and j + 4 share 32 bytes; fifth bits take one bit each of 32 bytes, sixth bits two
 //! of 64. Floats lie value by value, eight outputs each.
 
 use super::activations::BLOCK;
-use super::formats::{Block, Format, Scales};
+use super::formats::{Block, Float, Format, Scales};
 
 /// Outputs of a group.
-pub const LANES: usize = 8;
+pub use mythic_model::layout::LANES;
 
 /// One value of each output of a group, aligned as a register is stored fastest.
 #[repr(C, align(32))]
@@ -27,7 +27,8 @@ pub const fn header_bytes<F: Format>() -> usize {
 pub const fn factor_bytes<F: Format>() -> usize {
     match F::SCALES {
         Scales::Own => 0,
-        Scales::Multiples | Scales::Halves => 16,
+        Scales::Signed => LANES,
+        Scales::Multiples | Scales::Halves | Scales::Nibbles => 2 * LANES,
     }
 }
 
@@ -41,10 +42,11 @@ pub const fn super_bytes<F: Format>() -> usize {
     header_bytes::<F>() + F::BLOCKS * block_bytes::<F>()
 }
 
-/// Where the factors of an output lie: scales and minimums apart, or halves in pairs.
+/// Where the factors of an output lie: scales and minimums apart, or halves in pairs, or one alone.
 const fn factor_places<F: Format>(output: usize) -> [usize; 2] {
     match F::SCALES {
-        Scales::Halves => [2 * output, 2 * output + 1],
+        Scales::Halves | Scales::Nibbles => [2 * output, 2 * output + 1],
+        Scales::Signed => [output; 2],
         Scales::Own | Scales::Multiples => [output, LANES + output],
     }
 }
@@ -126,6 +128,41 @@ pub fn unpack<F: Format>(packed: &[u8], i: usize) -> [Block; LANES] {
             take::<F>(output, integers),
         )
     })
+}
+
+/// Weights as a GPU holds them, the parts of blocks apart: see `kernels/weights.cuh` of this crate.
+#[derive(Default)]
+pub struct Planes {
+    pub integers: Vec<u8>,
+    pub factors: Vec<u8>,
+    pub headers: Vec<u8>,
+}
+
+/// The planes of packed groups.
+pub fn planes<F: Format>(groups: &[u8]) -> Planes {
+    let mut out = Planes::default();
+    for packed in groups.chunks_exact(super_bytes::<F>()) {
+        let (header, blocks) = packed.split_at(header_bytes::<F>());
+        out.headers.extend_from_slice(header);
+        for block in blocks.chunks_exact(block_bytes::<F>()) {
+            let (factors, integers) = block.split_at(factor_bytes::<F>());
+            out.factors.extend_from_slice(factors);
+            out.integers.extend_from_slice(integers);
+        }
+    }
+    out
+}
+
+/// The one plane of groups of floats.
+pub fn float_planes<F: Float>(groups: &[u8]) -> Planes {
+    assert!(
+        groups.len().is_multiple_of(LANES * F::BYTES),
+        "whole values"
+    );
+    Planes {
+        integers: groups.to_vec(),
+        ..Planes::default()
+    }
 }
 
 /// Packs eight rows of floats of `size` bytes.

@@ -1,4 +1,4 @@
-//! Norms, rotary embedding, activation and the functions under them, each in one fixed order of
+//! Norms, activation and the functions under them, each in one fixed order of
 //! operations, without the system's mathematical library. A multiply is fused with an add where
 //! `mul_add` says so and nowhere else, so any instruction set gives the same bits.
 
@@ -9,8 +9,9 @@
     clippy::needless_range_loop
 )]
 
-/// Lanes of a sum: value i belongs to lane i mod 16.
-pub const LANES: usize = 16;
+/// Lanes of a sum: value i belongs to lane i mod 64. AVX2 has no more registers to keep beside what
+/// is added.
+pub const LANES: usize = 64;
 
 /// Compiles a function twice from one body: as it is, and for AVX2 with FMA. The first argument of
 /// the result says whether they are there.
@@ -32,6 +33,8 @@ macro_rules! both_widths {
         }
     };
 }
+
+pub(super) use both_widths;
 
 both_widths!(
     /// `out = x / rms(x) × weight`, for each row of x; a row has as many values as `weight`.
@@ -93,29 +96,6 @@ both_widths!(
 fn add_body(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
-    }
-}
-
-/// Cosine and sine of each rotary pair at `position`.
-pub fn rope_angles(frequencies: &[f64], position: usize) -> Vec<(f32, f32)> {
-    frequencies
-        .iter()
-        .map(|f| {
-            let (sin, cos) = sin_cos(position as f64 * f);
-            (cos as f32, sin as f32)
-        })
-        .collect()
-}
-
-/// Rotates neighbouring pairs of each head: the order in which GGUF files of the llama
-/// architecture hold queries and keys. Values beyond the rotated ones stay.
-pub fn rope(heads: &mut [f32], head_dim: usize, angles: &[(f32, f32)]) {
-    for head in heads.chunks_exact_mut(head_dim) {
-        for (pair, (cos, sin)) in head.chunks_exact_mut(2).zip(angles) {
-            let (a, b) = (pair[0], pair[1]);
-            pair[0] = a * cos - b * sin;
-            pair[1] = a * sin + b * cos;
-        }
     }
 }
 
@@ -298,8 +278,30 @@ mod tests {
     }
 
     #[test]
+    fn a_norm_sums_in_64_lanes_and_then_by_halves() {
+        // Each value vanishes beside the one before it, so that another order gives another sum.
+        let x: Vec<f32> = (0..200).map(|i| 2f32.powi(i % 13 - i / 9)).collect();
+        let mut lanes = [0f32; 64];
+        for (i, x) in x.iter().enumerate() {
+            lanes[i % 64] = x.mul_add(*x, lanes[i % 64]);
+        }
+        for width in [32, 16, 8, 4, 2, 1] {
+            for l in 0..width {
+                lanes[l] += lanes[l + width];
+            }
+        }
+        let scale = 1.0 / (lanes[0] / 200.0 + 1e-5).sqrt();
+        let want: Vec<f32> = x.iter().map(|x| x * scale * 0.5).collect();
+        for wide in [false, wide()] {
+            let mut got = vec![0.0; 200];
+            rms_norm(wide, &x, &[0.5; 200], 1e-5, &mut got);
+            assert_eq!(got, want);
+        }
+    }
+
+    #[test]
     fn norms_are_right_and_the_same_bits_for_every_width() {
-        for n in [1, 7, 16, 40, 576, 1001] {
+        for n in [1, 7, 63, 64, 65, 576, 1001] {
             let x: Vec<f32> = (0..2 * n)
                 .map(|i| ((i * 7919 % 1000) as f32 - 500.0) / 250.0)
                 .collect();

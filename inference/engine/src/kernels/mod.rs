@@ -6,9 +6,12 @@
 //! - [`layout`] and [`pack`]: weights repacked for the kernels, and the file that keeps them
 //! - `weights`: tables and matrices of a model
 //! - `portable`, `x86`: the kernels; `instructions`: which of them a processor runs
-//! - [`math`]: norms, rotary embedding, activation
+//! - [`math`]: norms, activation
+//! - [`gates`]: the gates of feed-forward layers
+//! - [`rope`]: the rotary embedding
 //! - [`attention`]: attention over pages of keys and values
 //! - [`pool`]: the threads that compute
+//! - `environment`: the rounding that they compute with
 //!
 //! Every value is computed by one order of operations, which depends neither on the batch nor on
 //! threads nor on the instruction set.
@@ -16,20 +19,24 @@
 pub mod activations;
 pub mod attention;
 mod encoding;
+pub(crate) mod environment;
 mod error;
 pub mod formats;
+pub mod gates;
 mod instructions;
 pub mod layout;
 pub mod math;
 pub mod pack;
 pub mod pool;
 mod portable;
+pub mod rope;
 mod weights;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::ops::Range;
 
+use mythic_interface::state::KernelProfile;
 use parking_lot::Mutex;
 
 use activations::{BLOCK, PANEL, Q8};
@@ -37,11 +44,12 @@ use encoding::encoded;
 use formats::Format;
 use instructions::Isa;
 use layout::{LANES, Lanes};
+use mythic_model::layout::Gate;
 use pool::ThreadPool;
 
 pub use encoding::Encoding;
 pub use error::KernelsError;
-pub use instructions::InstructionSet;
+pub use instructions::{InstructionSet, Vectors};
 pub use weights::{Matrix, Table};
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -50,7 +58,7 @@ use formats::Float as Wide;
 use x86::Wide;
 
 /// The number of this profile in a model's identity.
-pub const PROFILE: u16 = 2;
+pub const PROFILE: u16 = KernelProfile::CpuWA8 as u16;
 
 /// Bytes of weights, times rows, that are worth a task of their own.
 const GRAIN: usize = 24 * 1024;
@@ -93,8 +101,7 @@ unsafe impl<T: Send> Sync for Places<T> {}
 impl<T: Copy> Places<T> {
     /// # Safety
     /// The places lie in the memory, hold values, and nobody else uses them now.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {
+    unsafe fn slice<'m>(self, range: Range<usize>) -> &'m mut [T] {
         // SAFETY: as the caller's.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start), range.len()) }
     }
@@ -166,6 +173,7 @@ impl Kernels {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
+        environment::check()?;
         Ok(Self {
             pool: ThreadPool::new(threads)?,
             isa,
@@ -200,6 +208,11 @@ impl Kernels {
     /// Whether there are AVX2, FMA and F16C, and may be used.
     pub fn wide(&self) -> bool {
         self.isa != Isa::Portable
+    }
+
+    /// What attention computes in.
+    pub fn vectors(&self) -> Vectors {
+        self.isa.vectors()
     }
 
     /// `outs[i]` = rows of x × `ws[i]` transposed: rows of `ws[i].rows` values. All matrices have
@@ -281,10 +294,18 @@ impl Kernels {
     fn strips<F: Format>(&self, w: &Matrix, groups: Range<usize>, y: &[Q8], sums: &mut [Lanes]) {
         let rows = sums.len() / groups.len();
         #[cfg(target_arch = "x86_64")]
-        if self.isa == Isa::Avx2 && x86::in_pairs::<F>() && rows > 1 && groups.len() == 2 {
+        if rows > 1 && groups.len() == 2 {
             let pair = [groups.start, groups.start + 1].map(|g| w.bytes(g..g + 1));
             // SAFETY: an `Isa` is made only where its features are.
-            return unsafe { x86::pair_avx2::<F>(pair, y, sums) };
+            unsafe {
+                match self.isa {
+                    Isa::Avx2 if x86::in_pairs::<F>() => {
+                        return x86::pair_avx2::<F>(pair, y, sums);
+                    }
+                    Isa::Avx512Vnni => return x86::pair_avx512_vnni::<F>(pair, y, sums),
+                    _ => {}
+                }
+            }
         }
         for (group, sums) in groups.zip(sums.chunks_exact_mut(rows)) {
             self.strip::<F>(w.bytes(group..group + 1), y, sums);
@@ -378,11 +399,31 @@ impl Kernels {
         });
     }
 
-    /// `gate = silu(gate) × up`.
-    pub fn swiglu(&self, gate: &mut [f32], up: &[f32]) {
+    /// `gate = what the gate makes of it × up`.
+    pub fn gate(&self, kind: Gate, gate: &mut [f32], up: &[f32]) {
+        let wide = self.wide();
         self.chunks(gate, |at, gate| {
-            math::swiglu(self.wide(), gate, &up[at..at + gate.len()]);
+            let up = &up[at..at + gate.len()];
+            match kind {
+                Gate::Silu => math::swiglu(wide, gate, up),
+                Gate::Gelu => gates::geglu(wide, gate, up),
+                Gate::Clamped => gates::clamped(wide, gate, up),
+            }
         });
+    }
+
+    /// `x = x × by`.
+    pub fn scale(&self, x: &mut [f32], by: f32) {
+        if by != 1.0 {
+            self.chunks(x, |_, x| gates::scale(self.wide(), x, by));
+        }
+    }
+
+    /// Adds a bias to each row of x.
+    pub fn add_bias(&self, x: &mut [f32], bias: &[f32]) {
+        for row in x.chunks_exact_mut(bias.len()) {
+            math::add(self.wide(), row, bias);
+        }
     }
 
     /// `x = x + y`.

@@ -86,6 +86,15 @@ impl Packed {
     pub fn bytes(&self) -> &[u8] {
         &self.pack.bytes()[self.range.clone()]
     }
+
+    /// A part of it, counted from its first byte.
+    pub fn part(self, range: Range<usize>) -> Self {
+        assert!(range.end <= self.range.len(), "a part of the matrix");
+        Self {
+            range: self.range.start + range.start..self.range.start + range.end,
+            pack: self.pack,
+        }
+    }
 }
 
 /// What a pack of these tensors looks like: all of the file but the matrices and their checksums.
@@ -165,8 +174,9 @@ impl Plan {
         self.in_memory(pool)
     }
 
-    /// Every matrix that is multiplied with: those of two dimensions, but not the table of
-    /// embeddings where there is an output matrix beside it.
+    /// Every matrix that is multiplied with: those of two dimensions, and of three, which are as many
+    /// matrices one after another; but not the table of embeddings where there is an output matrix beside
+    /// it, nor biases.
     fn new(gguf: &Gguf, pool: &ThreadPool) -> Result<Self, GgufError> {
         let apart = gguf.tensor("output.weight").is_some();
         let mut entries = Vec::new();
@@ -174,13 +184,16 @@ impl Plan {
             let Some(info) = gguf.tensor(name) else {
                 continue;
             };
-            let [cols, rows] = info.dims[..] else {
-                continue;
+            let (cols, rows) = match info.dims[..] {
+                [cols, rows] => (cols, rows),
+                // Their product is bounded by the tensor's size in the file.
+                [cols, rows, count] => (cols, rows * count),
+                _ => continue,
             };
-            if apart && name == "token_embd.weight" {
+            if (apart && name == "token_embd.weight") || name.ends_with(".bias") {
                 continue;
             }
-            let (source, format) = gguf.mapped(name, &[cols, rows])?;
+            let (source, format) = gguf.mapped(name, &info.dims)?;
             entries.push(Entry {
                 encoding: format.into(),
                 name: name.to_owned(),

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::environment;
+
 /// How long a helper looks for the next loop before it lets other threads run in between.
 const SPIN: Duration = Duration::from_micros(10);
 
@@ -181,6 +183,11 @@ impl Shared {
     }
 
     fn help(&self, me: usize) {
+        if let Err(error) = environment::check() {
+            tracing::error!(%error, "a kernel thread cannot compute");
+            self.panicked.store(true, Relaxed);
+            return;
+        }
         let mut seen = 0;
         loop {
             seen = self.next_round(me, seen);

@@ -7,7 +7,7 @@ use super::formats::{Float, Q4_1, dequantise, dot, dot_floats};
 use super::pack::Packed;
 use super::*;
 
-const ENCODINGS: [Encoding; 12] = [
+const ENCODINGS: [Encoding; 16] = [
     Encoding::Q4_0,
     Encoding::Q4_1,
     Encoding::Q5_0,
@@ -20,6 +20,10 @@ const ENCODINGS: [Encoding; 12] = [
     Encoding::F16,
     Encoding::BF16,
     Encoding::F32,
+    Encoding::Q2K,
+    Encoding::IQ4NL,
+    Encoding::IQ4XS,
+    Encoding::MXFP4,
 ];
 
 /// A small generator, so that a failing case is told by one number.
@@ -53,7 +57,10 @@ impl Noise {
 /// Where the f16 of a super-block lie.
 fn header_places(encoding: Encoding) -> &'static [usize] {
     match encoding {
-        Encoding::Q4_0 | Encoding::Q5_0 | Encoding::Q8_0 => &[0],
+        Encoding::Q4_0 | Encoding::Q5_0 | Encoding::Q8_0 | Encoding::IQ4NL | Encoding::IQ4XS => {
+            &[0]
+        }
+        Encoding::Q2K => &[80, 82],
         Encoding::Q4_1 | Encoding::Q5_1 | Encoding::Q4K | Encoding::Q5K => &[0, 2],
         Encoding::Q3K => &[108],
         Encoding::Q6K => &[208],
@@ -88,6 +95,10 @@ fn row(encoding: Encoding, cols: usize, noise: &mut Noise) -> Vec<u8> {
         for place in header_places(encoding) {
             let scale = half::f16::from_f32(noise.float() / 8.0).to_le_bytes();
             out[start + place..start + place + 2].copy_from_slice(&scale);
+        }
+        if encoding == Encoding::MXFP4 {
+            // A power of two that leaves room for sums.
+            out[start] = 110 + noise.below(24) as u8;
         }
     }
     out
@@ -363,4 +374,35 @@ fn dequantised_rows_are_the_definitions_values() {
     block.extend([0x21; 16]);
     dequantise::<Q4_1>(&block, &mut w);
     assert_eq!((w[0], w[31]), (3.0, 4.0));
+}
+
+#[test]
+fn four_bit_floats_are_their_values_times_a_power_of_two() {
+    let mut block = vec![127];
+    // Low nibbles are the first half: 0 to 7 are 0, 0.5, 1, 1.5, 2, 3, 4, 6, and with 8 they are negative.
+    block.extend((0..16).map(|i: u8| i | ((15 - i) << 4)));
+    let mut w = [0f32; 32];
+    formats::dequantise::<formats::MXFP4>(&block, &mut w);
+    let values = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+    for i in 0..8 {
+        assert_eq!((w[i], w[i + 8]), (values[i], -values[i]));
+        assert_eq!((w[31 - i], w[23 - i]), (values[i], -values[i]));
+    }
+    for (exponent, want) in [(0, -127.0), (1, -126.0), (2, -125.0), (254, 127.0)] {
+        block[0] = exponent;
+        formats::dequantise::<formats::MXFP4>(&block, &mut w);
+        assert_eq!(f64::from(w[2]), 2f64.powf(want));
+    }
+}
+
+#[test]
+fn tables_of_values_are_ggmls() {
+    let values = [
+        -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+    ];
+    let mut block = vec![0, 0x3c];
+    block.extend((0..16).map(|i: u8| i | (i << 4)));
+    let mut w = [0f32; 32];
+    formats::dequantise::<formats::IQ4NL>(&block, &mut w);
+    assert!((0..32).all(|i| w[i] == values[i % 16] as f32));
 }

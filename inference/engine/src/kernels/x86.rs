@@ -1,5 +1,6 @@
 //! The kernels with AVX2, and with the dot-product instructions of AVX-512 VNNI and AVX-VNNI on
-//! 256-bit registers. Equal to the definition bit for bit; a test compares them.
+//! 256-bit registers (for several rows on 512 bits: `zmm`). Equal to the definition bit for bit; a
+//! test compares them.
 //!
 //! A block of eight outputs is eight registers of integers, which stay where they are while the rows
 //! of a panel pass: four activations of a row are broadcast, multiplied with four weights of each
@@ -9,6 +10,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod pair;
+mod zmm;
 
 use std::arch::x86_64::*;
 
@@ -17,6 +19,7 @@ use super::formats::{Float, Format, Scales};
 use super::layout::{LANES, Lanes, block_bytes, factor_bytes, header_bytes, super_bytes};
 
 pub use pair::{in_pairs, pair_avx2};
+pub use zmm::pair_avx512_vnni;
 
 /// Sets of instructions that there are kernels for, and that this processor has.
 pub fn has_avx2() -> bool {
@@ -30,7 +33,10 @@ pub fn has_avx_vnni() -> bool {
 }
 
 pub fn has_avx512_vnni() -> bool {
-    has_avx2() && is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl")
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
 }
 
 /// What the integers of a block are multiplied with to give its sum.
@@ -40,6 +46,8 @@ struct Factors {
     pairs: __m256i,
     /// The first half's factor twice, and the second's.
     halves: [__m256i; 2],
+    /// For each output its halves' minimums, where they have their own.
+    minimums: __m256i,
 }
 
 /// Eight f16 as f32.
@@ -51,6 +59,34 @@ struct Factors {
 unsafe fn eight_halves(p: *const u8) -> __m256 {
     // SAFETY: the caller vouches for the bytes.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(p.cast()) })
+}
+
+/// The scales of a super-block.
+///
+/// # Safety
+/// 16 bytes are there.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn header_scales<F: Format>(p: *const u8) -> __m256 {
+    // SAFETY: as the caller's.
+    unsafe {
+        match F::BRAIN {
+            true => eight_brain_floats(p),
+            false => eight_halves(p),
+        }
+    }
+}
+
+/// Eight bf16 as f32.
+///
+/// # Safety
+/// 16 bytes are there.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn eight_brain_floats(p: *const u8) -> __m256 {
+    // SAFETY: the caller vouches for the bytes.
+    let halves = unsafe { _mm_loadu_si128(p.cast()) };
+    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
 }
 
 /// # Safety
@@ -83,6 +119,13 @@ unsafe fn integers<F: Format>(p: *const u8) -> [__m256i; 8] {
             let both = load(p.add(32 * j));
             w[j] = _mm256_and_si256(both, low);
             w[j + 4] = _mm256_and_si256(_mm256_srli_epi16::<4>(both), low);
+        }
+        if let Some(table) = F::TABLE {
+            let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+            for w in &mut w {
+                *w = _mm256_shuffle_epi8(table, *w);
+            }
+            return w;
         }
         if F::BITS == 5 {
             let high = load(p.add(128));
@@ -146,7 +189,17 @@ unsafe fn scales<F: Format>(d: __m256, m: __m256, p: *const u8) -> (__m256, __m2
     let plain = Factors {
         pairs: one,
         halves: [one; 2],
+        minimums: one,
     };
+    let by_halves = |pairs: __m256i, minimums: __m256i| Factors {
+        pairs,
+        halves: [
+            _mm256_shufflehi_epi16::<0xA0>(_mm256_shufflelo_epi16::<0xA0>(pairs)),
+            _mm256_shufflehi_epi16::<0xF5>(_mm256_shufflelo_epi16::<0xF5>(pairs)),
+        ],
+        minimums,
+    };
+    let minus = _mm256_set1_ps(-0.0);
     match F::SCALES {
         Scales::Own => (d, m, plain),
         Scales::Multiples => {
@@ -154,19 +207,40 @@ unsafe fn scales<F: Format>(d: __m256, m: __m256, p: *const u8) -> (__m256, __m2
             let both = unsafe { _mm_loadu_si128(p.cast()) };
             let a = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(both));
             let b = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128::<8>(both)));
-            let minus = _mm256_set1_ps(-0.0);
             let min = _mm256_xor_ps(_mm256_mul_ps(m, b), minus);
             (_mm256_mul_ps(d, a), min, plain)
+        }
+        Scales::Signed => {
+            // SAFETY: the caller vouches for 8 bytes.
+            let a = _mm256_cvtepi8_epi32(unsafe { _mm_loadl_epi64(p.cast()) });
+            (_mm256_mul_ps(d, _mm256_cvtepi32_ps(a)), m, plain)
         }
         Scales::Halves => {
             // SAFETY: the caller vouches for 16 bytes.
             let pairs = _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(p.cast()) });
-            let halves = [
-                _mm256_shufflehi_epi16::<0xA0>(_mm256_shufflelo_epi16::<0xA0>(pairs)),
-                _mm256_shufflehi_epi16::<0xF5>(_mm256_shufflelo_epi16::<0xF5>(pairs)),
-            ];
-            (d, m, Factors { pairs, halves })
+            (d, m, by_halves(pairs, one))
         }
+        Scales::Nibbles => {
+            // SAFETY: the caller vouches for 16 bytes.
+            let both = _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(p.cast()) });
+            let pairs = _mm256_and_si256(both, _mm256_set1_epi16(15));
+            let factors = by_halves(pairs, _mm256_srli_epi16::<4>(both));
+            (d, _mm256_xor_ps(m, minus), factors)
+        }
+    }
+}
+
+/// The step of a minimum, for eight outputs and one row.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn minimum<F: Format>(min: __m256, f: &Factors, y: &Q8, sum: __m256) -> __m256 {
+    match F::SCALES {
+        Scales::Nibbles => {
+            let sums = _mm256_set1_epi32(bytemuck::cast(y.sums));
+            let integer = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums, f.minimums));
+            _mm256_fmadd_ps(_mm256_mul_ps(min, _mm256_set1_ps(y.d)), integer, sum)
+        }
+        _ => _mm256_fmadd_ps(min, _mm256_set1_ps(y.ds), sum),
     }
 }
 
@@ -200,14 +274,14 @@ fn dot_avx2<F: Format>(w: &[__m256i; 8], f: &Factors, y: &Q8) -> __m256i {
     let add = |a, b| _mm256_add_epi16(a, b);
     let one = _mm256_set1_epi16(1);
     // A pair of products is at most 2 × 127 × the largest integer: how many pairs fit in an i16?
-    let sum = match F::BITS {
+    let sum = match F::WIDTH {
         4 => {
             let (first, last) = (
                 add(add(m(0), m(1)), add(m(2), m(3))),
                 add(add(m(4), m(5)), add(m(6), m(7))),
             );
             match F::SCALES {
-                Scales::Halves => _mm256_add_epi32(
+                Scales::Halves | Scales::Nibbles => _mm256_add_epi32(
                     _mm256_madd_epi16(first, f.halves[0]),
                     _mm256_madd_epi16(last, f.halves[1]),
                 ),
@@ -262,7 +336,7 @@ macro_rules! dot_vnni {
             }
             let [first, last] = halves;
             let sum = match F::SCALES {
-                Scales::Halves => {
+                Scales::Halves | Scales::Nibbles => {
                     // The pairs hold one factor in their low and one in their high half.
                     let a = _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(f.pairs));
                     let b = _mm256_srai_epi32::<16>(f.pairs);
@@ -327,7 +401,7 @@ macro_rules! strip {
                 let b = b.as_ptr();
                 // SAFETY: a super-block has these bytes; y and sums were measured above.
                 unsafe {
-                    let d = eight_halves(b);
+                    let d = header_scales::<F>(b);
                     let m = if F::MIN { eight_halves(b.add(16)) } else { d };
                     let mut p = b.add(header_bytes::<F>());
                     for _ in 0..F::BLOCKS {
@@ -341,7 +415,7 @@ macro_rules! strip {
                             let step = _mm256_mul_ps(scale, _mm256_set1_ps(y_block.d));
                             let mut s = _mm256_fmadd_ps(step, integer, _mm256_loadu_ps(sum));
                             if F::MIN {
-                                s = _mm256_fmadd_ps(min, _mm256_set1_ps(y_block.ds), s);
+                                s = minimum::<F>(min, &factors, y_block, s);
                             }
                             _mm256_storeu_ps(sum, s);
                             sum = sum.add(LANES);
@@ -366,7 +440,7 @@ macro_rules! strip {
                     let b = b.as_ptr();
                     // SAFETY: a super-block has these bytes; y was measured above.
                     unsafe {
-                        let d = eight_halves(b);
+                        let d = header_scales::<F>(b);
                         let m = if F::MIN { eight_halves(b.add(16)) } else { d };
                         let mut p = b.add(header_bytes::<F>());
                         for _ in 0..F::BLOCKS {
@@ -377,7 +451,7 @@ macro_rules! strip {
                             let step = _mm256_mul_ps(scale, _mm256_set1_ps((*y).d));
                             s = _mm256_fmadd_ps(step, integer, s);
                             if F::MIN {
-                                s = _mm256_fmadd_ps(min, _mm256_set1_ps((*y).ds), s);
+                                s = minimum::<F>(min, &factors, &*y, s);
                             }
                             y = y.add(1);
                             p = p.add(block_bytes::<F>());
@@ -423,9 +497,8 @@ impl Wide for super::formats::BF16 {
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn eight(p: *const u8) -> __m256 {
-        // SAFETY: the caller vouches for 16 bytes.
-        let halves = unsafe { _mm_loadu_si128(p.cast()) };
-        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
+        // SAFETY: as the caller's.
+        unsafe { eight_brain_floats(p) }
     }
 }
 

@@ -348,6 +348,14 @@ impl Simulation {
         }
     }
 
+    /// What goes back is nobody's.
+    fn sweep(&mut self) {
+        for page in self.s.sweep(2) {
+            let held = |other: &Sequence| other.pages().contains(&page);
+            assert!(!self.s.running.iter().any(held), "{page:?} is held");
+        }
+    }
+
     fn go_on(&mut self, pass: &[Share]) {
         self.s.advance(pass);
         for share in pass {
@@ -395,11 +403,20 @@ fn simulate(seed: u64, passes: u64) {
         if simulation.rng.below(20) == 0 && !simulation.known.is_empty() {
             simulation.cancel_one();
         }
+        if simulation.rng.below(40) == 0 {
+            simulation.sweep();
+        }
         simulation.s.plan(&mut pass);
         simulation.check(&pass);
         simulation.go_on(&pass);
         simulation.audit();
     }
+    for _ in 0..3 {
+        simulation.sweep();
+    }
+    assert_eq!(simulation.s.pages().idle(), 0);
+    assert!(!simulation.s.pages().spare(), "all memory went back");
+    simulation.audit();
     let Simulation {
         s,
         submitted,
@@ -411,6 +428,58 @@ fn simulate(seed: u64, passes: u64) {
     assert_eq!((s.pages().held(), s.pending()), (0, 0));
     let t = s.totals();
     assert!(t.cached_tokens <= t.prompt_tokens);
+}
+
+#[test]
+fn a_request_whose_token_is_late_takes_no_rows_and_holds_up_no_pass() {
+    let mut s = Scheduler::new(limits());
+    let late = s.submit(chat(0..20, 10)).unwrap();
+    let other = s.submit(chat(100..120, 10)).unwrap();
+    let mut pass = Vec::new();
+    for _ in 0..2 {
+        s.plan(&mut pass);
+        s.advance(&pass);
+    }
+    for _ in 0..9 {
+        s.push(other, 9);
+        s.plan(&mut pass);
+        assert_eq!(rows(&pass), [(other, 1)]);
+        s.advance(&pass);
+    }
+    s.plan(&mut pass);
+    assert!(pass.is_empty(), "nobody has a token to read");
+    s.push(late, 9);
+    s.plan(&mut pass);
+    assert_eq!(rows(&pass), [(late, 1)]);
+}
+
+#[test]
+fn what_is_forgotten_is_read_again_and_nothing_is_wanted_twice() {
+    // With room for both, and only as long as they share a page.
+    for pages in [64, 3] {
+        let mut s = Scheduler::new(Limits { pages, ..limits() });
+        let [user, twin] = [0, 1].map(|_| s.submit(chat(0..40, 20)).unwrap());
+        for _ in 0..8 {
+            pass(&mut s);
+        }
+        let known = |s: &Scheduler, id: Id| s.running(id).expect("it runs").tokens().len();
+        let (mine, others) = (known(&s, user), known(&s, twin));
+        assert!(mine > 41 && others > 41, "{mine} {others}");
+        s.forget(|id| (if id == user { mine } else { others }) - 40);
+        s.pages.audit(s.running.iter().map(|r| &r.table));
+        assert_eq!((s.pages().held(), s.pages().idle()), (0, 0));
+        assert_eq!(s.queued(Priority::Interactive), usize::from(pages == 3));
+        assert_eq!(s.running(user).expect("it runs").prompt(), mine);
+        let again = pass(&mut s);
+        assert!(
+            again
+                .iter()
+                .any(|share| share.id == user && share.from == 0)
+        );
+        while !pass(&mut s).is_empty() {}
+        s.pages.audit(s.running.iter().map(|r| &r.table));
+        assert_eq!((s.pages().held(), s.queued(Priority::Interactive)), (0, 0));
+    }
 }
 
 #[test]

@@ -83,6 +83,10 @@ def library():
         "llama_model_load_from_file": (c_void_p, [c_char_p, Opaque]),
         "llama_model_get_vocab": (c_void_p, [c_void_p]),
         "llama_vocab_n_tokens": (c_int32, [c_void_p]),
+        "llama_tokenize": (
+            c_int32,
+            [c_void_p, c_char_p, c_int32, POINTER(c_int32), c_int32, c_bool, c_bool],
+        ),
         "llama_context_default_params": (ContextParams, []),
         "llama_init_from_model": (c_void_p, [c_void_p, ContextParams]),
         "llama_free": (None, [c_void_p]),
@@ -112,8 +116,17 @@ class Model:
         )
         if not self.pointer:
             raise SystemExit(f"llama.cpp cannot load {path}")
-        vocabulary = self.lib.llama_model_get_vocab(self.pointer)
-        self.vocabulary = self.lib.llama_vocab_n_tokens(vocabulary)
+        self.words = self.lib.llama_model_get_vocab(self.pointer)
+        self.vocabulary = self.lib.llama_vocab_n_tokens(self.words)
+
+    def tokenize(self, text):
+        """Ids of a text, in which control tokens stand for themselves; no beginning of a sequence is added."""
+        data = text.encode()
+        room = len(data) + 8
+        ids = (c_int32 * room)()
+        count = self.lib.llama_tokenize(self.words, data, len(data), ids, room, False, True)
+        assert 0 <= count <= room
+        return list(ids[:count])
 
     def system_info(self):
         return self.lib.llama_print_system_info().decode().strip(" |")

@@ -3,6 +3,7 @@
 usage: llama_cpp.py MODEL < corpus.json > llama_cpp.json
        llama_cpp.py --score MODEL [f32] < windows.json
            log-probabilities of given ids after given ids; with f32, of keys and values too
+       llama_cpp.py --tokenize MODEL < texts.json
        llama_cpp.py --unquantise MODEL F32MODEL (PyPI: gguf)
 """
 
@@ -17,7 +18,7 @@ def unquantise(source, goal):
     from gguf.quants import dequantize
 
     reader = gguf.GGUFReader(source)
-    writer = gguf.GGUFWriter(goal, "llama")
+    writer = gguf.GGUFWriter(goal, reader.fields["general.architecture"].contents())
     for name, field in reader.fields.items():
         if name.startswith("GGUF.") or name in ("general.architecture", "general.file_type"):
             continue
@@ -53,6 +54,13 @@ def score(path, exact):
             rows.append([round(float(values[id]), 5) for id in asked])
         out.append(rows)
     json.dump(out, sys.stdout)
+
+
+def tokenize(path):
+    import llama_c
+
+    model = llama_c.Model(path)
+    json.dump([model.tokenize(text) for text in json.load(sys.stdin)], sys.stdout)
 
 
 def main():
@@ -121,6 +129,8 @@ def main():
 
 if sys.argv[1] == "--unquantise":
     unquantise(sys.argv[2], sys.argv[3])
+elif sys.argv[1] == "--tokenize":
+    tokenize(sys.argv[2])
 elif sys.argv[1] == "--score":
     score(sys.argv[2], sys.argv[3:] == ["f32"])
 else:

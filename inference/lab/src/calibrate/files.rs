@@ -10,6 +10,8 @@ use candle_core::quantized::gguf_file::{Content, Value, write};
 use candle_core::quantized::{GgmlDType, QTensor};
 use mythic_model::gguf::TensorFormat;
 
+use crate::quantise::dtype;
+
 /// Derived files above this are not made: they are quantised in memory.
 pub const MAX_BYTES: u64 = 4 << 30;
 
@@ -72,7 +74,8 @@ pub fn derive(source: &Path, goal: &Path, how: Derive) -> Result<Derived, Derive
     };
     let goal_type = |shape: &[usize], now: GgmlDType| match (how, shape) {
         (Derive::Requantise(goal), [_, cols]) if cols.is_multiple_of(goal.block_size()) => {
-            crate::dtype(goal)
+            // What candle can't write stays as it is.
+            dtype(goal).unwrap_or(now)
         }
         _ => now,
     };
@@ -80,8 +83,8 @@ pub fn derive(source: &Path, goal: &Path, how: Derive) -> Result<Derived, Derive
         .iter()
         .filter(|(name, _)| kept(name))
         .map(|(_, info)| {
-            let dtype = goal_type(info.shape.dims(), info.ggml_dtype);
-            (info.shape.elem_count() / dtype.block_size() * dtype.type_size()) as u64
+            let new_type = goal_type(info.shape.dims(), info.ggml_dtype);
+            (info.shape.elem_count() / new_type.block_size() * new_type.type_size()) as u64
         })
         .sum();
     if bytes > MAX_BYTES {
@@ -98,13 +101,13 @@ pub fn derive(source: &Path, goal: &Path, how: Derive) -> Result<Derived, Derive
         let old = content
             .tensor(&mut reader, name, &Device::Cpu)
             .map_err(candle)?;
-        let dtype = goal_type(info.shape.dims(), info.ggml_dtype);
+        let new_type = goal_type(info.shape.dims(), info.ggml_dtype);
         let is_matrix = info.shape.rank() == 2;
         let tensor = match how {
-            Derive::Requantise(goal) if is_matrix && dtype == crate::dtype(goal) => {
+            Derive::Requantise(goal) if is_matrix && Some(new_type) == dtype(goal) => {
                 let weights = old.dequantize(&Device::Cpu).map_err(candle)?;
-                let new = QTensor::quantize(&weights, dtype).map_err(candle)?;
-                let same = dtype == info.ggml_dtype
+                let new = QTensor::quantize(&weights, new_type).map_err(candle)?;
+                let same = new_type == info.ggml_dtype
                     && new.data().map_err(candle)? == old.data().map_err(candle)?;
                 changed += usize::from(!same);
                 new

@@ -10,7 +10,7 @@ use super::prompts::Job;
 use super::report::Identity;
 use super::run::{Result, Run, engine_error};
 use super::stats::Rate;
-use mythic_engine::{Engine, EngineConfig, EngineError, InstructionSet};
+use mythic_engine::{Choice, Engine, EngineConfig, EngineError, InstructionSet};
 
 /// One of so many jobs is done again by every other engine that must give the same bits.
 const STRIDE: usize = 3;
@@ -81,6 +81,16 @@ impl Run<'_> {
                 way.jobs = jobs.min(PORTABLE_JOBS);
             }
             ways.push(way);
+        }
+        if self.settings.device != Choice::Cpu {
+            let config = EngineConfig {
+                device: self.settings.device.clone(),
+                ..base
+            };
+            for (what, again) in [("checked", Again::Check), ("written", Again::Write)] {
+                let name = format!("{what} on {}", self.settings.device);
+                ways.push(way(name, again, Some(config.clone())));
+            }
         }
         ways
     }

@@ -61,7 +61,9 @@ pub async fn check(
         .iter()
         .map(|leaf| leaf.map(|(id, _)| id))
         .collect();
-    let checked = engine.check(prompt_ids, &answer.ids, &claimed).await?;
+    let checked = engine
+        .check(prompt_ids, &answer.ids, &claimed, None)
+        .await?;
     Ok(values(&checked))
 }
 

@@ -5,10 +5,12 @@
 //! - [`transcript`]: what each rule says of a job; [`thresholds`], [`stats`]: limits and bounds
 //! - [`run`]: the order of things; [`lab`], [`llama_cpp`], [`journal`]: running them, and going on after an interruption
 //! - [`identity`], [`tally`], [`report`]: the outcome
+//! - [`audit`]: what an audit of layers costs and finds
 //!
 //! Thresholds come from honest answers to the calibration set alone and are frozen before the first
 //! answer to the test set is written.
 
+pub mod audit;
 pub mod cheats;
 pub mod files;
 mod identity;
@@ -30,7 +32,7 @@ pub use report::{Report, Skipped};
 pub use run::calibrate;
 use thresholds::Frozen;
 
-use mythic_engine::{EngineError, LoadError};
+use mythic_engine::{Choice, EngineError, LoadError};
 use mythic_model::prompt::PromptError;
 
 /// What to calibrate with.
@@ -42,6 +44,8 @@ pub struct Settings {
     pub tokens: u32,
     /// Threads of every engine; 0 = one for each core.
     pub threads: usize,
+    /// What else checks: a GPU, which must not move a bit.
+    pub device: Choice,
     /// A Python that imports `xllamacpp`; without one, `python3` and `python` are tried.
     pub python: Option<PathBuf>,
     /// Where records and derived files lie; by default beside the cache of model files.
@@ -54,6 +58,7 @@ impl Default for Settings {
             prompts: 60,
             tokens: 48,
             threads: 0,
+            device: Choice::Cpu,
             python: None,
             directory: None,
         }
@@ -97,6 +102,10 @@ pub enum CalibrateError {
     TooFew(usize),
     #[error("--tokens is 0; at least 1 is needed")]
     NoTokens,
+    #[error("--audit {0}: allowed is above 0, up to 1")]
+    Part(f64),
+    #[error("an answer's residual rows don't fit {0} bytes; ask for fewer tokens")]
+    NoRows(u64),
     #[error("{path}: {source}")]
     Io {
         path: PathBuf,

@@ -31,6 +31,12 @@ pub enum How {
     OneToken,
     /// No model at all: made-up tokens and logits that the sampler's replay accepts.
     Random,
+    /// Draws from all that the model finds likely, whatever `top_k`, `top_p` and `min_p` say.
+    IgnoreTopP,
+    /// Draws as if no token had a bias.
+    IgnoreBias,
+    /// Writes what the grammar does not allow.
+    IgnoreGrammar,
     /// A false answer with one leaf that breaks the rules, which nobody is shown: a friend proves it once a jury judges.
     PlantedFault,
     /// A false answer; a friend claims against it after somebody else has.
@@ -47,7 +53,7 @@ pub enum How {
 
 impl How {
     /// All of them, lies first.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::OtherQuant,
         Self::OtherModel,
         Self::Prefill,
@@ -59,6 +65,9 @@ impl How {
         Self::Withhold,
         Self::OneToken,
         Self::Random,
+        Self::IgnoreTopP,
+        Self::IgnoreBias,
+        Self::IgnoreGrammar,
         Self::PlantedFault,
         Self::LateFriend,
         Self::Bait,
@@ -113,6 +122,9 @@ impl How {
             Self::Withhold => "withhold",
             Self::OneToken => "one-token",
             Self::Random => "random",
+            Self::IgnoreTopP => "ignore-top-p",
+            Self::IgnoreBias => "ignore-bias",
+            Self::IgnoreGrammar => "ignore-grammar",
             Self::PlantedFault => "planted-fault",
             Self::LateFriend => "late-friend",
             Self::Bait => "bait",
@@ -148,6 +160,15 @@ impl How {
                 "alters one token in the middle of an answer, with a logit that excuses it"
             }
             Self::Random => "makes up tokens and logits without any model",
+            Self::IgnoreTopP => {
+                "shows true logits and ignores top_k, top_p and min_p (which shows where somebody asks for them)"
+            }
+            Self::IgnoreBias => {
+                "shows true logits and ignores logit_bias (which shows where somebody asks for one)"
+            }
+            Self::IgnoreGrammar => {
+                "shows true logits and writes without the grammar (which shows where somebody asks for one)"
+            }
             Self::PlantedFault => {
                 "lets a smaller model write, hides a leaf that breaks the rules, and has a friend prove it when a jury judges"
             }

@@ -20,13 +20,15 @@ use crate::calibrate::{
     transcript::forge,
 };
 use mythic_engine::{
-    Checked, Engine, EngineConfig, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step,
+    ByOptions, Checked, Engine, EngineConfig, EngineError, EngineStats, Finish, GenerateRequest,
+    Sampler, Step,
 };
 use mythic_model::{
     gguf::TensorFormat,
     prompt::{Message, PromptError},
 };
 use mythic_node::serve::backend::{Backend, Steps};
+use mythic_sampling::Options;
 
 /// Layers that the smaller model lacks.
 const LAYERS_LEFT_OUT: u32 = 6;
@@ -112,8 +114,13 @@ impl Backend for Liar {
         prompt_ids: &'a [u32],
         output_ids: &'a [u32],
         claimed: &'a [[u32; 4]],
+        by_options: Option<ByOptions>,
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
-        Box::pin(self.0.engine.check(prompt_ids, output_ids, claimed))
+        let engine = &self.0.engine;
+        Box::pin(engine.check(prompt_ids, output_ids, claimed, by_options))
+    }
+    fn check_grammar<'a>(&'a self, grammar: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(self.0.engine.check_grammar(grammar))
     }
     fn stats(&self) -> EngineStats {
         self.0.engine.stats()
@@ -256,6 +263,10 @@ impl Inner {
                     finish: Finish::Length,
                 })
             }
+            how @ (How::IgnoreTopP | How::IgnoreBias | How::IgnoreGrammar) => {
+                neglect(&mut request.sampler, how);
+                run(engine, request).await
+            }
             // Those that answer truly; [`How::writes`] gives no others.
             _ => run(engine, request).await,
         }
@@ -309,7 +320,7 @@ impl Inner {
             let claimed: Vec<[u32; 4]> = places
                 .map(|(at, id)| cheats::among_others(*id, vocabulary, &sampling.seed, at, round))
                 .collect();
-            let checked = self.engine.check(prompt, ids, &claimed).await?;
+            let checked = self.engine.check(prompt, ids, &claimed, None).await?;
             last = claimed
                 .iter()
                 .zip(&checked)
@@ -352,6 +363,24 @@ impl Inner {
                 .map_err(failed)
         };
         self.cheap.get_or_try_init(make).await
+    }
+}
+
+/// Leaves out what a cheat ignores of a request's options, if it has any.
+fn neglect(sampler: &mut Sampler, how: How) {
+    let Sampler::Full { options, .. } = sampler else {
+        return;
+    };
+    let (options, neutral) = (Arc::make_mut(options), Options::default());
+    match how {
+        How::IgnoreTopP => {
+            options.top_k = neutral.top_k;
+            options.top_p_ppm = neutral.top_p_ppm;
+            options.min_p_ppm = neutral.min_p_ppm;
+        }
+        How::IgnoreBias => options.logit_bias.clear(),
+        How::IgnoreGrammar => options.grammar = None,
+        _ => {}
     }
 }
 

@@ -45,8 +45,9 @@ pub enum GgufError {
         expected: Vec<usize>,
     },
     #[error(
-        "tensor `{name}` has quantisation type {code}{}; the engine computes with F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q3_K to Q6_K",
-        TensorFormat::name_of_other(*code).map_or_else(String::new, |name| format!(" ({name})"))
+        "tensor `{name}` has quantisation type {code}{}; the engine computes with {}",
+        TensorFormat::name_of_other(*code).map_or_else(String::new, |name| format!(" ({name})")),
+        TensorFormat::ALL.map(|format| format.to_string()).join(", ")
     )]
     TensorType { name: String, code: u32 },
     #[error("{0}")]

@@ -177,7 +177,9 @@ impl Writer<'_> {
         }
         match value.kind() {
             ValueKind::None | ValueKind::Undefined => self.out.push_str("null"),
-            ValueKind::Bool | ValueKind::Number => self.out.push_str(&value.to_string()),
+            ValueKind::Bool if value.is_true() => self.out.push_str("true"),
+            ValueKind::Bool => self.out.push_str("false"),
+            ValueKind::Number => self.out.push_str(&value.to_string()),
             ValueKind::Seq | ValueKind::Iterable => {
                 let mut count = 0;
                 self.out.push('[');
@@ -313,6 +315,8 @@ mod tests {
             render("tojson(indent=2)").unwrap(),
             "{\n  \"b\": [\n    1,\n    2.5,\n    \"é<\\\"\\n\"\n  ],\n  \"a\": {},\n  \"c\": []\n}"
         );
+        let literals = templates.render_str("{{ [true, false, none, 1.0] | tojson }}", ());
+        assert_eq!(literals.unwrap(), "[true, false, null, 1.0]");
         assert!(render("tojson(indent=100)").is_err());
         assert!(render("tojson(nonsense=1)").is_err());
     }

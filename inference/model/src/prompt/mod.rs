@@ -5,7 +5,9 @@
 //! - `marks`: how the texts of users are kept apart from the template's own markup
 //! - `source`: the template as Hugging Face writes it, made fit for the template engine
 //! - `functions`: what templates call
+//! - [`Conversation`]: messages in which functions are called; [`TemplateOptions`]: what else a template is told
 
+mod conversation;
 mod error;
 mod functions;
 mod marks;
@@ -23,8 +25,9 @@ use time::OffsetDateTime;
 
 use crate::gguf::{Gguf, Value, short};
 use crate::tokenizer::{DecodeStream, Tokenizer};
+pub use conversation::{Conversation, ReasoningEffort, TemplateOptions};
 pub use error::PromptError;
-use marks::{Guard, Rendered};
+use marks::{Guard, Marks, Rendered};
 use source::Source;
 
 /// Steps that a chat template may take: several thousand messages' worth.
@@ -151,7 +154,40 @@ impl PromptFormatter {
     /// Token ids of a conversation, ready for the assistant's answer. Only what the template writes
     /// itself becomes control tokens; contents and roles are text.
     pub fn chat(&self, messages: &[Message]) -> Result<Vec<u32>, PromptError> {
-        let rendered = self.rendered(messages)?;
+        self.chat_with(messages, &TemplateOptions::default())
+    }
+
+    /// The same, with what else the template is told.
+    pub fn chat_with(
+        &self,
+        messages: &[Message],
+        options: &TemplateOptions,
+    ) -> Result<Vec<u32>, PromptError> {
+        self.tokens_of(&self.rendered(messages, options)?)
+    }
+
+    /// The same of a conversation in which functions are called, for a template that knows of them.
+    pub fn converse(&self, conversation: &Conversation) -> Result<Vec<u32>, PromptError> {
+        self.converse_with(conversation, &TemplateOptions::default())
+    }
+
+    /// The same, with what else the template is told.
+    pub fn converse_with(
+        &self,
+        conversation: &Conversation,
+        options: &TemplateOptions,
+    ) -> Result<Vec<u32>, PromptError> {
+        let count = conversation.messages.len();
+        let rendered = self.rendered_of(conversation.texts(), count, options, |marks| {
+            context! {
+                messages => conversation.marked_messages(&self.guard, marks),
+                tools => conversation.marked_tools(&self.guard, marks),
+            }
+        })?;
+        self.tokens_of(&rendered)
+    }
+
+    fn tokens_of(&self, rendered: &Rendered) -> Result<Vec<u32>, PromptError> {
         let mut ids = self
             .tokenizer
             .encode_where(&rendered.text, &|place| rendered.allows(place))?;
@@ -161,49 +197,64 @@ impl PromptFormatter {
 
     /// The text of a conversation as the model sees it.
     pub fn render(&self, messages: &[Message]) -> Result<String, PromptError> {
-        self.rendered(messages).map(|rendered| rendered.text)
+        let options = TemplateOptions::default();
+        self.rendered(messages, &options)
+            .map(|rendered| rendered.text)
     }
 
-    fn rendered(&self, messages: &[Message]) -> Result<Rendered, PromptError> {
+    fn rendered(
+        &self,
+        messages: &[Message],
+        options: &TemplateOptions,
+    ) -> Result<Rendered, PromptError> {
+        let texts: Vec<&str> = messages
+            .iter()
+            .flat_map(|message| [message.role.as_str(), message.content.as_str()])
+            .collect();
+        self.rendered_of(texts, messages.len(), options, |marks| {
+            let marked: Vec<Message> = messages
+                .iter()
+                .map(|message| Message {
+                    role: self.guard.role(marks, &message.role),
+                    content: self.guard.text(marks, &message.content),
+                })
+                .collect();
+            // Not undefined: as Hugging Face calls templates.
+            context! { messages => marked, tools => () }
+        })
+    }
+
+    /// Renders `messages` and `tools`, which `given` makes of stand-ins for what users wrote: these texts, in so many messages.
+    fn rendered_of<'t>(
+        &self,
+        mut texts: Vec<&'t str>,
+        messages: usize,
+        options: &'t TemplateOptions,
+        given: impl FnOnce(&Marks) -> minijinja::Value,
+    ) -> Result<Rendered, PromptError> {
+        texts.extend(options.texts());
         if !self.has_template {
             return Err(PromptError::NoTemplate);
         }
-        let texts = || {
-            messages
-                .iter()
-                .flat_map(|message| [message.role.as_str(), message.content.as_str()])
-        };
-        self.check_length(texts().map(str::len).sum())?;
+        self.check_length(texts.iter().map(|text| text.len()).sum())?;
         // Each message is a token at least.
-        self.check_length(
-            messages
-                .len()
-                .saturating_mul(self.tokenizer.longest_token()),
-        )?;
-        let marks = self.guard.marks(texts())?;
-        let marked: Vec<Message> = messages
-            .iter()
-            .map(|message| Message {
-                role: self.guard.role(&marks, &message.role),
-                content: self.guard.text(&marks, &message.content),
-            })
-            .collect();
+        self.check_length(messages.saturating_mul(self.tokenizer.longest_token()))?;
+        let marks = self.guard.marks(texts.iter().copied())?;
         let template = self
             .templates
             .get_template(TEMPLATE)
             .map_err(|e| PromptError::BadTemplate(e.to_string()))?;
-        let mut given = Limited {
+        let mut written = Limited {
             bytes: Vec::new(),
             most: self.most_bytes().saturating_mul(STAND_IN),
         };
         let context = context! {
-            messages => marked,
             add_generation_prompt => true,
             bos_token => self.tokenizer.bos_text(),
             eos_token => self.tokenizer.eos_text(),
-            // Not undefined: as Hugging Face calls templates.
-            tools => (),
-            documents => (),
+            documents => options.marked_documents(&self.guard, &marks),
+            ..given(&marks),
+            ..options.switches()
         };
         let failed = |e: minijinja::Error| {
             if e.kind() == ErrorKind::WriteFailure {
@@ -213,9 +264,9 @@ impl PromptFormatter {
             PromptError::Refused(marks.restore(&said).text)
         };
         template
-            .render_captured_to(context, &mut given)
+            .render_captured_to(context, &mut written)
             .map_err(failed)?;
-        let rendered = marks.restore(&String::from_utf8_lossy(&given.bytes));
+        let rendered = marks.restore(&String::from_utf8_lossy(&written.bytes));
         self.check_length(rendered.text.len())?;
         Ok(rendered)
     }
@@ -251,6 +302,12 @@ impl PromptFormatter {
             other => other,
         };
         self.chat(&[hello]).map(drop).map_err(broken)
+    }
+
+    /// Whether the template reads a variable of this name.
+    pub fn reads(&self, variable: &str) -> bool {
+        let template = self.templates.get_template(TEMPLATE);
+        template.is_ok_and(|template| template.undeclared_variables(false).contains(variable))
     }
 
     /// Whether the model takes conversations; else it takes single prompts.

@@ -1,5 +1,6 @@
 //! Why a text can't be tokenised.
 
+use super::split::PreTokenizer;
 use crate::gguf::GgufError;
 
 /// Why a tokenizer could not be made or a text not be encoded.
@@ -12,7 +13,8 @@ pub enum TokenizerError {
     )]
     Model(String),
     #[error(
-        "pre-tokenizer `{0}` is not supported; supported are default, gpt-2, smollm, starcoder, command-r, refact, llama-bpe, llama3, qwen2, deepseek-r1-qwen"
+        "pre-tokenizer `{0}` is not supported; supported are {list}",
+        list = PreTokenizer::NAMES.join(", ")
     )]
     Pre(String),
     #[error("the file's tokenizer is damaged: {0}")]

@@ -29,11 +29,14 @@ use spm::Spm;
 pub use text::{DecodeStream, Matched, StopMatcher, TextStream};
 
 /// Token texts that end a generation wherever they occur in a vocabulary, as in llama.cpp.
-const END_TEXTS: [&str; 11] = [
+const END_TEXTS: [&str; 15] = [
     "<|eot_id|>",
     "<|im_end|>",
     "<|end|>",
     "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
     "<end_of_turn>",
     "<|endoftext|>",
     "</s>",
@@ -41,7 +44,11 @@ const END_TEXTS: [&str; 11] = [
     "<EOT>",
     "_<EOT>",
     "<|end_of_text|>",
+    "<end_of_utterance>",
 ];
+/// Ends a message, and no answer, in the vocabularies of gpt-oss and Solar, which have a pair of the others.
+const MESSAGE_END: &str = "<|end|>";
+const ANSWER_ENDS: [[&str; 2]; 2] = [["<|return|>", "<|call|>"], ["<|calls|>", "<|flush|>"]];
 
 /// Tokens that a vocabulary may have; the largest of known models have about 2^18.
 const VOCABULARY: std::ops::RangeInclusive<usize> = 4..=1 << 20;
@@ -144,10 +151,18 @@ impl<'a> Vocabulary<'a> {
             .into_iter()
             .flatten()
             .collect();
-        for ((id, text), class) in (0u32..).zip(tokens.iter()).zip(&mut classes) {
-            if END_TEXTS.contains(&text) {
-                end_ids.push(id);
+        let ends: Vec<(u32, &str)> = (0u32..)
+            .zip(tokens.iter())
+            .filter(|(_, text)| END_TEXTS.contains(text))
+            .collect();
+        let has = |wanted: &&str| ends.iter().any(|(_, text)| text == wanted);
+        let harmony = ANSWER_ENDS.iter().any(|pair| pair.iter().all(has));
+        for (id, text) in &ends {
+            if let Some(class) = usize::try_from(*id).ok().and_then(|id| classes.get_mut(id)) {
                 *class = Class::Control;
+            }
+            if !(harmony && *text == MESSAGE_END) {
+                end_ids.push(*id);
             }
         }
         end_ids.sort_unstable();

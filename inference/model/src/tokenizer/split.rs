@@ -27,6 +27,9 @@ patterns! {
     GPT2 = r"'(?:s|t|re|ve|m|ll|d)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";
     LLAMA3 = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
     QWEN2 = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
+    // llama.cpp takes letters that aren't ASCII for capital and small at once.
+    TEKKEN = r"[^\r\n\p{L}\p{N}]?[\p{L}--[a-z]]*[\p{L}--[A-Z]]+|[^\r\n\p{L}\p{N}]?[\p{L}--[a-z]]+[\p{L}--[A-Z]]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+";
+    GPT4O = r"[^\r\n\p{L}\p{N}]?[\p{L}--[a-z]]*[\p{L}--[A-Z]]+(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?|[^\r\n\p{L}\p{N}]?[\p{L}--[a-z]]+[\p{L}--[A-Z]]*(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+";
     NUMERAL = r"\p{N}";
     NUMERALS = r"\p{N}+";
     PUNCTUATION = r"[\p{P}$+<=>^~|]+";
@@ -68,6 +71,31 @@ impl Stage {
 }
 
 impl PreTokenizer {
+    /// Names that `tokenizer.ggml.pre` may have.
+    pub const NAMES: [&str; 21] = [
+        "default",
+        "gpt-2",
+        "olmo",
+        "phi-2",
+        "smollm",
+        "starcoder",
+        "command-r",
+        "refact",
+        "codeshell",
+        "llama-bpe",
+        "llama3",
+        "llama-v3",
+        "falcon3",
+        "pixtral",
+        "dbrx",
+        "smaug-bpe",
+        "qwen2",
+        "deepseek-r1-qwen",
+        "stablelm2",
+        "tekken",
+        "gpt-4o",
+    ];
+
     /// The pre-tokenizer of that name in `tokenizer.ggml.pre`, and whether a word that is a token is not merged.
     pub fn named(name: &str) -> Option<(Self, bool)> {
         static DEFAULT: [Stage; 4] = [
@@ -80,12 +108,17 @@ impl PreTokenizer {
         static SMOLLM: [Stage; 2] = [words(&NUMERAL), words(&GPT2)];
         static LLAMA3_STAGES: [Stage; 1] = [lines(&LLAMA3)];
         static QWEN2_STAGES: [Stage; 1] = [lines(&QWEN2)];
+        static TEKKEN_STAGES: [Stage; 1] = [lines(&TEKKEN)];
+        static GPT4O_STAGES: [Stage; 1] = [lines(&GPT4O)];
         let (stages, whole_words): (&'static [Stage], bool) = match name {
             "default" => (&DEFAULT, false),
-            "gpt-2" | "gpt2" => (&GPT2_STAGES, false),
-            "smollm" | "starcoder" | "command-r" | "refact" => (&SMOLLM, false),
-            "llama-bpe" | "llama3" | "llama-v3" => (&LLAMA3_STAGES, true),
-            "qwen2" | "deepseek-r1-qwen" => (&QWEN2_STAGES, false),
+            "gpt-2" | "olmo" | "phi-2" => (&GPT2_STAGES, false),
+            "smollm" | "starcoder" | "command-r" | "refact" | "codeshell" => (&SMOLLM, false),
+            "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "pixtral" => (&LLAMA3_STAGES, true),
+            "dbrx" | "smaug-bpe" => (&LLAMA3_STAGES, false),
+            "qwen2" | "deepseek-r1-qwen" | "stablelm2" => (&QWEN2_STAGES, false),
+            "tekken" => (&TEKKEN_STAGES, true),
+            "gpt-4o" => (&GPT4O_STAGES, false),
             _ => return None,
         };
         Some((Self(stages), whole_words))
@@ -137,6 +170,31 @@ mod tests {
         assert_eq!(words_of("llama3", "a  \n\n  b"), ["a", "  \n\n", " ", " b"]);
         assert_eq!(words_of("llama3", "a!\n\n b"), ["a", "!\n\n", " b"]);
         assert_eq!(words_of("qwen2", "a\n"), ["a", "\n"]);
+    }
+
+    #[test]
+    fn every_name_is_known() {
+        assert!(
+            PreTokenizer::NAMES
+                .iter()
+                .all(|name| PreTokenizer::named(name).is_some())
+        );
+        assert!(PreTokenizer::named("viking").is_none());
+    }
+
+    #[test]
+    fn capitals_begin_words_where_the_pre_tokenizer_says_so() {
+        assert_eq!(
+            words_of("tekken", "camelCaseHTTPServer"),
+            ["camel", "Case", "HTTPServer"]
+        );
+        assert_eq!(
+            words_of("tekken", "it's 12 a!/\n"),
+            ["it", "'s", " ", "1", "2", " a", "!/\n"]
+        );
+        assert_eq!(words_of("gpt-4o", "It's 1234"), ["It's", " ", "123", "4"]);
+        assert_eq!(words_of("gpt-4o", "aÉB"), ["aÉ", "B"]);
+        assert_eq!(words_of("dbrx", "camelCase"), ["camelCase"]);
     }
 
     #[test]

@@ -14,7 +14,11 @@ use axum::{
 };
 use mythic_chat::problem;
 use mythic_interface::state::Job;
-use mythic_wire::{access, signed::purpose};
+use mythic_wire::{
+    access,
+    allowance::Allowance,
+    signed::{AuthError, purpose},
+};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
@@ -28,19 +32,11 @@ pub(super) async fn evidence(
     headers: HeaderMap,
 ) -> Response {
     let Ok(job) = id.parse::<Pubkey>() else {
-        return problem(
-            400,
-            "invalid_request_error",
-            "invalid_job",
-            format!("{id:?} is not a job's address"),
-        );
+        return no_address(&id);
     };
     let path = uri
         .path_and_query()
         .map_or_else(|| uri.path(), |p| p.as_str());
-    let unsigned = |error: mythic_wire::signed::AuthError| {
-        problem(401, "authentication_error", "unsigned", error.to_string())
-    };
     let signed = match node.receiver.verify("GET", path, &[], &headers) {
         Ok(signed) => signed,
         Err(error) => return unsigned(error),
@@ -64,7 +60,9 @@ pub(super) async fn evidence(
         Err(reason) => return problem(500, "server_error", "evidence_unreadable", reason),
     };
     let refused = match (check, reader) {
-        (Some(check), _) => may_check(&node, check, peer.ip()).await,
+        (Some(check), _) => may_check(&node, check, peer.ip(), &node.checks)
+            .await
+            .map(drop),
         (None, Some(key)) => may_read(&node, &saved, &key),
         (None, None) => Err(forbidden("nobody asks".into())),
     };
@@ -80,7 +78,20 @@ pub(super) async fn evidence(
     }
 }
 
-async fn load(node: &Node, job: Pubkey) -> Result<Option<Saved>, String> {
+pub(super) fn no_address(id: &str) -> Response {
+    problem(
+        400,
+        "invalid_request_error",
+        "invalid_job",
+        format!("{id:?} is not a job's address"),
+    )
+}
+
+pub(super) fn unsigned(error: AuthError) -> Response {
+    problem(401, "authentication_error", "unsigned", error.to_string())
+}
+
+pub(super) async fn load(node: &Node, job: Pubkey) -> Result<Option<Saved>, String> {
     let (store, others) = (node.store.clone(), node.others.clone());
     tokio::task::spawn_blocking(move || match store.load(&job) {
         Ok(None) => others.load(&job),
@@ -91,7 +102,7 @@ async fn load(node: &Node, job: Pubkey) -> Result<Option<Saved>, String> {
     .map_err(|error| error.to_string())
 }
 
-fn forbidden(message: String) -> Box<Response> {
+pub(super) fn forbidden(message: String) -> Box<Response> {
     Box::new(problem(403, "permission_error", "not_entitled", message))
 }
 
@@ -110,12 +121,13 @@ fn may_read(node: &Node, saved: &Saved, key: &Pubkey) -> Result<(), Box<Response
     }
 }
 
-/// Whether a validator may check the job's result now; counts the check.
-async fn may_check(
+/// Whether a validator may check the job's result now, which is given back; counts it in `allowance`.
+pub(super) async fn may_check(
     node: &Node,
     (job, validator, signer): (Pubkey, Pubkey, Pubkey),
     address: IpAddr,
-) -> Result<(), Box<Response>> {
+    allowance: &Allowance<[u8; 32]>,
+) -> Result<Job, Box<Response>> {
     let unavailable = |error: mythic_client::ClientError| {
         Box::new(problem(
             503,
@@ -140,7 +152,7 @@ async fn may_check(
     if signer.to_bytes() != found.authority && signer.to_bytes() != found.operator {
         return Err(forbidden(access::Denied::NotTheValidator.to_string()));
     }
-    if !node.checks.take(&found.authority, Instant::now()) {
+    if !allowance.take(&found.authority, Instant::now()) {
         return Err(too_many(
             "this validator has opened too many checks here; ask again in a while",
         ));
@@ -149,8 +161,10 @@ async fn may_check(
     let Some((_, state)) = state else {
         return Err(forbidden(access::Denied::NotDisputable.to_string()));
     };
-    access::may_check(&state, &found, &signer.to_bytes(), node.slot())
-        .map_err(|denied| forbidden(denied.to_string()))
+    match access::may_check(&state, &found, &signer.to_bytes(), node.slot()) {
+        Ok(()) => Ok(state),
+        Err(denied) => Err(forbidden(denied.to_string())),
+    }
 }
 
 fn no_evidence(id: &str) -> Response {

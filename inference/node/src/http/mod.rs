@@ -7,8 +7,9 @@
 //! | `POST /v1/inference` | anyone who pays: a co-signed job |
 //! | `POST /v1/chat/completions` | this machine, or signed by operator or authority: unbilled |
 //! | `GET /v1/jobs/:id/evidence` | signed by the job's owner, requester or canceller, or by a validator that can judge the result |
+//! | `GET /v1/jobs/:id/residuals`, `…/:layer` | signed by a validator that can judge the result |
 //!
-//! - [`paid`], [`free`]: answers; [`evidence`]: proofs; [`status`]: what the node says of itself
+//! - [`paid`], [`free`]: answers; [`evidence`]: proofs; [`residuals`]: rows between layers; [`status`]: what the node says of itself
 //! - [`local`]: who is on this machine
 
 pub mod evidence;
@@ -16,6 +17,7 @@ pub mod free;
 pub mod local;
 pub mod paid;
 mod problem;
+pub mod residuals;
 pub mod status;
 
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/inference", post(paid::inference))
         .route("/v1/chat/completions", post(free::chat))
         .route("/v1/jobs/{id}/evidence", get(evidence::evidence))
+        .route("/v1/jobs/{id}/residuals", get(residuals::digests))
+        .route("/v1/jobs/{id}/residuals/{layer}", get(residuals::rows))
         .fallback(|| async { problem(404, "invalid_request_error", "not_found", "no such route") })
         .method_not_allowed_fallback(|| async {
             problem(

@@ -184,6 +184,7 @@ mod tests {
                 output_ids: vec![sampling.choose(0, &top4)],
                 leaves: vec![top4],
                 sampling,
+                options: None,
             })
             .unwrap(),
             readers: vec![],

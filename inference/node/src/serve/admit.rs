@@ -19,6 +19,7 @@ use solana_pubkey::Pubkey;
 use solana_transaction::versioned::VersionedTransaction;
 
 use crate::bounds::Bounds;
+use mythic_sampling::Options;
 use mythic_wire::{
     self as wire, InferenceRequest, MAX_PROMPT_TOKENS, MAX_STOP_BYTES, MAX_STOPS, Origin,
 };
@@ -203,8 +204,10 @@ pub struct Work {
     pub seed: [u8; 32],
     /// Temperature in thousandths.
     pub temperature_milli: u16,
-    /// Hash of the stop strings; zero = none.
-    pub stop_hash: [u8; 32],
+    /// How tokens are chosen, [`SamplingProfile`].
+    pub sampling_profile: u8,
+    /// Hash of the stop strings or of the options, as the sampling profile says; zero = none.
+    pub options_hash: [u8; 32],
 }
 
 impl Work {
@@ -217,7 +220,8 @@ impl Work {
             max_output_tokens: terms.max_output_tokens.get(),
             seed: terms.seed,
             temperature_milli: terms.temperature_milli.get(),
-            stop_hash: terms.stop_hash,
+            sampling_profile: terms.sampling_profile,
+            options_hash: terms.options_hash,
         }
     }
 
@@ -230,17 +234,19 @@ impl Work {
             max_output_tokens: args.max_output_tokens.get(),
             seed: hash::job_seed(job.as_array(), &args.user_seed),
             temperature_milli: args.temperature_milli.get(),
-            stop_hash: args.stop_hash,
+            sampling_profile: args.sampling_profile,
+            options_hash: args.options_hash,
         }
     }
 
-    /// Whether these are the prompt, salt and stop strings that were hashed.
-    pub fn check_prompt(
-        &self,
-        ids: &[u32],
-        salt: &[u8; 16],
-        stop: &[String],
-    ) -> Result<(), Decline> {
+    /// Whether these are the prompt, salt and stop strings or options that were hashed, and options that this model can follow.
+    pub fn check_prompt(&self, asked: &Brought<'_>, vocabulary: usize) -> Result<(), Decline> {
+        let Brought {
+            ids,
+            salt,
+            stop,
+            options,
+        } = *asked;
         if stop.len() > MAX_STOPS
             || stop
                 .iter()
@@ -256,11 +262,66 @@ impl Work {
         if hash::prompt_hash(salt, ids) != self.prompt_hash {
             return Err(Decline::Mismatch("the prompt"));
         }
-        if hash::stop_hash(stop) != self.stop_hash {
-            return Err(Decline::Mismatch("the list of stop strings"));
+        if self.sampling_profile != SamplingProfile::SeededFull as u8 {
+            if options.is_some() {
+                return Err(Decline::Mismatch("that there are sampling options"));
+            }
+            return match hash::stop_hash(stop) == self.options_hash {
+                true => Ok(()),
+                false => Err(Decline::Mismatch("the list of stop strings")),
+            };
         }
-        Ok(())
+        if !stop.is_empty() {
+            let words = "stop strings of this sampling profile are among its options";
+            return Err(Decline::Invalid(words.into()));
+        }
+        let bytes = options.unwrap_or_default();
+        let options = self::options(Some(bytes))?;
+        // What decodes is canonical: it is hashed as it came.
+        let hashed = match bytes.is_empty() {
+            true => [0; 32],
+            false => hash::options_hash(salt, bytes),
+        };
+        if hashed != self.options_hash {
+            return Err(Decline::Mismatch("the sampling options"));
+        }
+        options
+            .check_ids(vocabulary)
+            .map_err(|refusal| Decline::Invalid(refusal.to_string()))
     }
+}
+
+/// What a job's terms hash, as somebody brings it.
+#[derive(Debug, Clone, Copy)]
+pub struct Brought<'a> {
+    pub ids: &'a [u32],
+    pub salt: &'a [u8; 16],
+    pub stop: &'a [String],
+    /// Canonical bytes.
+    pub options: Option<&'a [u8]>,
+}
+
+impl<'a> Brought<'a> {
+    /// What a request brings.
+    pub fn of(request: &'a InferenceRequest, salt: &'a [u8; 16]) -> Self {
+        Self {
+            ids: &request.prompt_ids,
+            salt,
+            stop: &request.stop,
+            options: request.options.as_deref(),
+        }
+    }
+}
+
+/// Options from their bytes; neutral where there are none.
+pub fn options(bytes: Option<&[u8]>) -> Result<Options, Decline> {
+    Options::from_wire(bytes.unwrap_or_default())
+        .map_err(|refusal| Decline::Invalid(refusal.to_string()))
+}
+
+/// The grammar in options, if there is one: only the model's engine can say whether it can be followed.
+pub fn grammar(bytes: Option<&[u8]>) -> Result<Option<String>, Decline> {
+    Ok(options(bytes)?.grammar)
 }
 
 /// A request that may be co-signed.
@@ -359,7 +420,7 @@ pub fn check_request(
             model.vocab_size
         )));
     }
-    work.check_prompt(&request.prompt_ids, &salt, &request.stop)?;
+    work.check_prompt(&Brought::of(request, &salt), model.vocab_size)?;
     Ok(work)
 }
 
@@ -455,11 +516,19 @@ fn worth(
             least: now.min_deadline_slots,
         });
     }
-    if offer.sampling_profile != SamplingProfile::SeededTop4 as u8 {
-        return Err(Decline::Invalid(format!(
-            "sampling profile {} is not known to this node",
-            offer.sampling_profile
-        )));
+    match SamplingProfile::from_u8(offer.sampling_profile) {
+        Some(SamplingProfile::SeededTop4) => {}
+        Some(SamplingProfile::SeededFull) if model.spec.is_exact() => {}
+        Some(SamplingProfile::SeededFull) => {
+            let words = "this model's arithmetic is not exact, so that nobody could judge a choice by options";
+            return Err(Decline::Invalid(words.into()));
+        }
+        None => {
+            return Err(Decline::Invalid(format!(
+                "sampling profile {} is not known to this node",
+                offer.sampling_profile
+            )));
+        }
     }
     let tokens = u64::from(work.prompt_tokens) + u64::from(work.max_output_tokens);
     let limit = u64::from(model.spec.max_job_tokens.get().min(facts.context_length));

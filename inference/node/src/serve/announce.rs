@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use mythic_engine::EngineStats;
 use mythic_wire::{
     ANNOUNCE_SECONDS, Announcement, OfferedModel, Origin,
     signed::{self, purpose},
@@ -20,10 +21,10 @@ impl Jobs {
         let running = busy.min(self.config.max_concurrent);
         let floor = |own: u32, model: u32| if own == 0 { model } else { own };
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let speeds = self
-            .models
-            .iter()
-            .filter_map(|m| m.backend.stats().decode_tokens_per_second);
+        let stats: Vec<_> = self.models.iter().map(|m| m.backend.stats()).collect();
+        let best = |speed: fn(&EngineStats) -> Option<f64>| {
+            stats.iter().filter_map(speed).reduce(f64::max)
+        };
         let offered = self.models.iter().map(|m| {
             let account = *m.account.read();
             OfferedModel {
@@ -45,7 +46,9 @@ impl Jobs {
             queued: count(busy - running),
             queued_tokens,
             max_concurrent: count(self.config.max_concurrent),
-            tokens_per_second: speeds.reduce(f64::max),
+            tokens_per_second: best(|stats| stats.stream_tokens_per_second),
+            // Engines share the processors: together they make no more than the fastest.
+            all_tokens_per_second: best(|stats| stats.decode_tokens_per_second),
             draining: self.is_draining(),
         }
     }

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use mythic_engine::{Checked, Engine, EngineError, EngineStats, GenerateRequest, Step};
+use mythic_engine::{ByOptions, Checked, Engine, EngineError, EngineStats, GenerateRequest, Step};
 use mythic_model::prompt::{Message, PromptError};
 use mythic_wire::openai;
 
@@ -27,7 +27,15 @@ pub trait Backend: Send + Sync + 'static {
         prompt_ids: &'a [u32],
         output_ids: &'a [u32],
         claimed: &'a [[u32; 4]],
+        by_options: Option<ByOptions>,
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>>;
+    /// Whether answers can be made to follow a grammar; see [`Engine::check_grammar`].
+    fn check_grammar<'a>(&'a self, grammar: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
+    /// The engine, for what is done layer by layer: residual rows of answers, and single layers. None by default, so that whatever
+    /// else answers has neither.
+    fn engine(&self) -> Option<&Engine> {
+        None
+    }
     /// Numbers for pages and metrics.
     fn stats(&self) -> EngineStats;
     /// Text of tokens.
@@ -53,8 +61,17 @@ impl Backend for Engine {
         prompt_ids: &'a [u32],
         output_ids: &'a [u32],
         claimed: &'a [[u32; 4]],
+        by_options: Option<ByOptions>,
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
-        Box::pin(Engine::check(self, prompt_ids, output_ids, claimed))
+        Box::pin(Engine::check(
+            self, prompt_ids, output_ids, claimed, by_options,
+        ))
+    }
+    fn check_grammar<'a>(&'a self, grammar: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(Engine::check_grammar(self, grammar))
+    }
+    fn engine(&self) -> Option<&Engine> {
+        Some(self)
     }
     fn stats(&self) -> EngineStats {
         Engine::stats(self)
@@ -93,7 +110,11 @@ impl Backend for Former {
         _: &'a [u32],
         _: &'a [u32],
         _: &'a [[u32; 4]],
+        _: Option<ByOptions>,
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
+        Box::pin(std::future::ready(Err(not_run())))
+    }
+    fn check_grammar<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(std::future::ready(Err(not_run())))
     }
     fn stats(&self) -> EngineStats {

@@ -4,6 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use mythic_client::ClientError;
+use mythic_engine::EngineError;
 use mythic_interface::error::MythicError;
 use mythic_trace::Span;
 use mythic_wire::{self as wire, InferenceRequest, NodeEvent};
@@ -97,6 +98,17 @@ pub async fn take(
         }
         return Err(decline.into());
     }
+    // A grammar that can't be followed is refused before anything binds us. It is read only where the chain takes the payment.
+    if let Some(grammar) = admit::grammar(request.options.as_deref())? {
+        let read = model.backend.check_grammar(&grammar).await;
+        if let Err(error) = read {
+            // It cost work that nobody pays; a gateway reads what it sends by the same vocabulary before.
+            if matches!(error, EngineError::Grammar(_)) {
+                jobs.strikes.take(&address, Instant::now());
+            }
+            return Err(Decline::Invalid(error.to_string()).into());
+        }
+    }
     let _admission = jobs.admission.lock().await;
     if jobs.inbox(&parsed.job).is_some() {
         return Err(Refusal::Broken("the job was brought twice at once".into()));
@@ -110,6 +122,7 @@ pub async fn take(
         ids: request.prompt_ids,
         salt: request.salt,
         stop: request.stop,
+        options: request.options,
     };
     let source = parsed.args.prompt_source.as_str().to_string();
     // On disk before anything is signed that binds us.
@@ -162,7 +175,9 @@ async fn attach(
     let work = Work::of_request(&parsed.args, &parsed.job, &parsed.model);
     let salt = wire::parse_salt(&request.salt)
         .ok_or_else(|| Decline::Invalid("salt: expected 32 hex digits".into()))?;
-    work.check_prompt(&request.prompt_ids, &salt, &request.stop)?;
+    let model = jobs.model(&parsed.model);
+    let vocabulary = model.map_or(0, |model| model.backend.vocab_size());
+    work.check_prompt(&admit::Brought::of(request, &salt), vocabulary)?;
     let attach = Msg::Attach {
         transaction: Box::new(co_sign(jobs, parsed)),
         work: Box::new(work),

@@ -52,7 +52,7 @@ pub struct Jobs {
     pub sources: Sources,
     /// Places for jobs that nobody has paid for yet.
     pub places: Places,
-    /// Requests that the chain would refuse, by address.
+    /// Requests that the chain would refuse, or whose grammar can't be followed, by address.
     pub strikes: Allowance<IpAddr>,
     /// Held from the capacity check until the job is in the table.
     pub admission: tokio::sync::Mutex<()>,

@@ -12,6 +12,7 @@ use mythic_interface::{
     state::{Case, CaseStatus, Key},
     window,
 };
+use mythic_verifier::search::Prompt;
 use solana_pubkey::Pubkey;
 
 /// Checks at once of results, and of results that have a case.
@@ -27,7 +28,7 @@ pub struct Sought {
     /// Somebody answered who has it not.
     pub answered: bool,
     /// Of evidence that is not authentic, the prompt may be.
-    pub prompt: Option<Vec<u32>>,
+    pub prompt: Option<Prompt>,
     /// The last pause.
     pub pause: Duration,
     /// Looks at a chain that does not have the result.

@@ -1,15 +1,18 @@
 //! What checks and cases need of the node: evidence from here and from strangers, the engine, transactions and notes.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use mythic_client::{ClientError, Commitment, Due, account::decode, pda};
+use mythic_engine::ByOptions;
 use mythic_interface::{
     hash::Hash,
     state::{Case, Job, Key, OUTPUT_PAGE_TOKENS, Output, Validator},
 };
+use mythic_sampling::{Options, Refusal};
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -24,8 +27,9 @@ use crate::{
 };
 use mythic_verifier::{
     book::Note,
+    check,
     docket::pages,
-    question::{Own, Question, Reply},
+    question::{self, Own, Question, Reply},
     search::Search,
 };
 use mythic_wire::{Evidence, Finish, signed::purpose};
@@ -40,9 +44,49 @@ pub(super) struct View {
     pub case: Option<Case>,
 }
 
+/// Bytes of masks that a pass holds, so that an answer by a grammar takes no more memory than that. Of longer ones positions all over
+/// it are compared, which nobody else can know, and what a case checks.
+const MASKS: usize = 64 << 20;
+
+/// No more than `most` of an answer's positions, evenly over it from one that `lot` draws, and those that are checked in any case.
+fn spread(positions: usize, most: usize, lot: usize, checked: &[u32]) -> Vec<u32> {
+    let stride = positions.div_ceil(most.max(1)).max(1);
+    let all = (0u32..).take(positions);
+    let drawn = all.skip(lot % stride).step_by(stride);
+    let asked: BTreeSet<u32> = drawn.chain(checked.iter().copied()).collect();
+    asked.into_iter().collect()
+}
+
+/// What an engine is asked of an answer by options; nothing of another.
+fn by_options(
+    state: &Job,
+    question: &Question,
+    vocabulary: usize,
+) -> Result<Option<ByOptions>, Refusal> {
+    if state.terms.replay().is_some() {
+        return Ok(None);
+    }
+    let options = Options::from_wire(question.options.as_deref().unwrap_or_default())?;
+    let most = MASKS / vocabulary.div_ceil(8).max(1);
+    let positions = question.output.len();
+    let asked = (options.grammar.is_some() && positions > most).then(|| {
+        let lot = rand::random::<u32>() as usize;
+        spread(positions, most, lot, &question.checked)
+    });
+    Ok(Some(ByOptions {
+        options: Arc::new(options),
+        sampling: check::sampling(state),
+        output_tokens: state.output_tokens.get(),
+        max_tokens: state.terms.max_output_tokens.get(),
+        finish_reason: state.finish_reason,
+        asked,
+    }))
+}
+
 /// What a pass is of.
 pub(super) struct Asked<'a> {
     pub job: &'a Pubkey,
+    pub state: &'a Job,
     pub fingerprint: &'a Hash,
     pub question: &'a Question,
     pub submitter: Key,
@@ -182,8 +226,15 @@ impl Verifier {
         model: &ServedModel,
         asked: &Asked<'_>,
     ) -> Option<Arc<Vec<Own>>> {
-        let question = asked.question;
+        let (question, state) = (asked.question, asked.state);
         let (mut replies, mut done) = (Vec::new(), None);
+        let by_options = match by_options(state, question, model.backend.vocab_size()) {
+            Ok(by_options) => by_options,
+            Err(error) => {
+                tracing::warn!(job = %asked.job, %error, "its options can't be followed");
+                return None;
+            }
+        };
         if !question.is_empty() {
             let want = Want {
                 job: *asked.job,
@@ -198,8 +249,11 @@ impl Verifier {
                 let moved = ticket.moved();
                 // Whoever had the engine before may have asked the same.
                 let known = self.passes.get(asked.job, asked.fingerprint);
-                if known.is_some() {
-                    return known;
+                let tells = |own: &Arc<Vec<Own>>| {
+                    by_options.is_none() || question::tells(own, &question.checked)
+                };
+                if let Some(known) = known.filter(tells) {
+                    return Some(known);
                 }
                 match ticket.turn() {
                     Next::Left(left) => {
@@ -215,7 +269,8 @@ impl Verifier {
                         let (_, running) = pass.get_or_insert_with(|| {
                             let backend = &model.backend;
                             let (prompt, output) = (&question.prompt, &question.output);
-                            let check = backend.check(prompt, output, &question.claimed);
+                            let claimed = &question.claimed;
+                            let check = backend.check(prompt, output, claimed, by_options.clone());
                             (Instant::now(), check)
                         });
                         tokio::select! {
@@ -234,6 +289,7 @@ impl Verifier {
                     four: own.own,
                     fifth: own.fifth,
                     at_claimed: own.at_claimed,
+                    choice: own.choice,
                 })),
                 Err(error) => {
                     tracing::warn!(%error, "the engine can't check");
@@ -260,5 +316,24 @@ impl Verifier {
     pub(super) fn count_verifier(&self) {
         let totals = self.ledger.read().book.totals.clone();
         self.meters.verifier.show(&totals);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_answer_by_a_grammar_any_position_may_be_compared() {
+        assert_eq!(spread(10, 4, 0, &[]), [0, 3, 6, 9]);
+        assert_eq!(spread(10, 4, 5, &[4, 9]), [2, 4, 5, 8, 9]);
+        let mut seen = BTreeSet::new();
+        for lot in 0..1_000 {
+            let asked = spread(8_000, 3_500, lot, &[]);
+            assert!(asked.len() <= 3_500);
+            seen.extend(asked);
+        }
+        assert!(seen.into_iter().eq(0..8_000));
+        assert!(spread(0, 0, 7, &[]).is_empty());
     }
 }

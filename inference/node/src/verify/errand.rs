@@ -17,10 +17,10 @@ use super::{Verifier, checking::Asked, lane::Purpose, worth};
 use crate::keep::journal::Record;
 use mythic_verifier::{
     book::{Book, Ended, Note},
-    check,
     docket::{self, Data, Duty, Held, Kind, Outcome},
     postings,
     question::{self, Question},
+    search::Prompt,
 };
 use mythic_wire::evidence::Evidence;
 
@@ -30,7 +30,7 @@ const IN_FLIGHT: usize = 8;
 const REMEMBER_SLOTS: u64 = 1_000;
 
 /// Prompts found without the rest of the evidence, by job.
-pub(super) type Prompts = Arc<Mutex<HashMap<Pubkey, Arc<Vec<u32>>>>>;
+pub(super) type Prompts = Arc<Mutex<HashMap<Pubkey, Arc<Prompt>>>>;
 
 /// One duty of one case, with the accounts as they were when it came up.
 pub(super) struct Errand {
@@ -241,13 +241,13 @@ impl Errand {
                 .map(|four| four.map(|e| e.0))
                 .collect();
             let (prompt, output) = (&evidence.prompt_ids, &evidence.output_ids);
-            return Some(Question::new(prompt, output, &claimed, vocabulary, context));
+            let question = Question::new(prompt, output, &claimed, vocabulary, context);
+            return Some(question.by_options(evidence.options.as_deref(), Some(&self.case)));
         }
         let prompt = self.prompts.lock().get(&self.job_address).cloned()?;
         let output = self.node.posted(&self.job_address, &self.case).await?;
-        Some(question::of_case(
-            &self.case, &prompt, &output, vocabulary, context,
-        ))
+        let question = question::of_case(&self.case, &prompt.ids, &output, vocabulary, context);
+        Some(question.by_options(prompt.options.as_deref(), Some(&self.case)))
     }
 
     async fn compute(&self) -> Outcome {
@@ -261,6 +261,7 @@ impl Errand {
         };
         let asked = Asked {
             job: &self.job_address,
+            state: job,
             fingerprint: &case.fingerprint,
             question: &question,
             submitter: case.submitter,
@@ -270,7 +271,7 @@ impl Errand {
         let Some(own) = self.node.ask(&model, &asked).await else {
             return Outcome::Failed;
         };
-        let Some(vote) = question::vote(case, &check::sampling(job), &own) else {
+        let Some(vote) = question::vote(case, job.terms.replay().as_ref(), &own) else {
             return Outcome::Failed;
         };
         let held = Held {

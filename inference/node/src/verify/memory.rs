@@ -83,6 +83,7 @@ mod tests {
             values: [1; 5],
             four: [(1, 1); 4],
             fifth: (2, 2),
+            choice: None,
         };
         Arc::new(vec![one; positions])
     }

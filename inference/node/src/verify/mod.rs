@@ -1,12 +1,14 @@
 //! Checks of others' answers, and what is owed to cases. What is decided is in [`mythic_verifier`].
 //!
 //! - [`results`]: follows results and checks some; [`care`]: which ones now; [`lane`]: who has the engine next
+//! - [`audit`]: some layers of an answer before the whole pass
 //! - [`claiming`]: says what was found false; [`purse`]: what may be said `withheld` of, and what is kept for the rest
 //! - [`duties`]: cases that concern this node; [`errand`]: one duty done
 //! - [`fetch`]: evidence from strangers; [`checking`]: what all of these need
 //! - [`serving`]: which of our models computes a job's answers; [`memory`]: what is remembered for a while
 //! - [`validators`]: others' accounts as read lately; [`worth`]: what a step that comes too late loses
 
+mod audit;
 mod care;
 mod checking;
 mod claiming;
@@ -53,6 +55,8 @@ pub struct Verifier {
     joinable: Mutex<HashMap<Pubkey, Joinable>>,
     /// Our claims `withheld`, and who answered such ones.
     withheld: Mutex<Withheld>,
+    /// Held while an answer is audited.
+    auditing: tokio::sync::Mutex<()>,
     /// Held while it is reckoned who pays another one.
     reckoning: tokio::sync::Mutex<()>,
     /// The largest stake of the network, as read last.
@@ -83,6 +87,7 @@ impl Verifier {
             cases_changed: Notify::new(),
             joinable: Mutex::default(),
             withheld: Mutex::default(),
+            auditing: tokio::sync::Mutex::default(),
             reckoning: tokio::sync::Mutex::default(),
             largest_stake: AtomicU64::new(0),
         }

@@ -33,6 +33,7 @@ use mythic_verifier::{
     check::{self, Finding, Subject},
     claims::{self, Found, Patience},
     question::{self, Question},
+    search::Prompt,
 };
 use mythic_wire::{Evidence, sse::SseEvent};
 
@@ -51,6 +52,9 @@ const MOST_MISSES: u32 = 75;
 const CLAIM_EVERY: Duration = Duration::from_secs(10);
 /// Slots for which a check is remembered beyond the window: its case may run.
 const REMEMBER_SLOTS: u64 = 20_000;
+
+/// What is looked at again once there is a case.
+const AGAIN: [&str; 3] = ["withheld", "unknown", "audited"];
 
 type Told = (Pubkey, Option<String>);
 
@@ -290,7 +294,7 @@ pub(super) struct Answer {
 enum Material {
     Evidence(Box<Evidence>),
     /// The prompt; output and sample are posted.
-    Prompt(Vec<u32>, Box<View>),
+    Prompt(Prompt, Box<View>),
 }
 
 /// What a look for an answer's material came to.
@@ -318,9 +322,9 @@ impl Check {
                 let fits = |f: &String| *f == fingerprint;
                 let claim = book.claims.get(&key).filter(|c| fits(&c.fingerprint));
                 let checked = book.checked.get(&key).filter(|(f, _, _)| fits(f));
-                // What was not to be had before may be had once there is a case.
+                // What was not to be had before may be had once there is a case, and what was audited is checked as a whole.
                 let checked = checked.is_some_and(|(_, finding, _)| {
-                    !self.disputed || !["withheld", "unknown"].contains(&finding.as_str())
+                    !self.disputed || !AGAIN.contains(&finding.as_str())
                 });
                 (checked, claim.cloned())
             };
@@ -422,7 +426,9 @@ impl Check {
     ) -> Result<Option<Claim>, NotWritten> {
         let state = &answer.state;
         match finding {
-            Finding::Honest => tracing::debug!(job = %self.job, "checked: honest"),
+            Finding::Honest | Finding::Audited => {
+                tracing::debug!(job = %self.job, finding = finding.name(), "checked");
+            }
             other => {
                 tracing::warn!(job = %self.job, validator = %Pubkey::new_from_array(state.validator), finding = %other, "checked")
             }
@@ -545,6 +551,9 @@ impl Check {
             None => return unknown("the model has no rule by which a jury could judge"),
         };
         self.wait_for_engine(answer).await;
+        if self.audited(answer, evidence).await {
+            return Finding::Audited;
+        }
         let claimed: Vec<[u32; 4]> = evidence
             .leaves
             .iter()
@@ -558,6 +567,7 @@ impl Check {
             backend.vocab_size(),
             backend.context_length() as usize,
         );
+        let question = question.by_options(evidence.options.as_deref(), None);
         match self.ask(answer, &question).await {
             Some(own) => check::compare(&subject, evidence, &own, drawn.as_deref()).1,
             None => unknown("the engine could not check it"),
@@ -565,7 +575,7 @@ impl Check {
     }
 
     /// Who hides the leaves and answers its case is checked by what it shows there.
-    async fn compare_shown(&self, answer: &Answer, prompt: &[u32], view: &View) -> Finding {
+    async fn compare_shown(&self, answer: &Answer, prompt: &Prompt, view: &View) -> Finding {
         let unknown = |reason: &str| Finding::Unknown {
             reason: reason.into(),
         };
@@ -577,7 +587,9 @@ impl Check {
         };
         let backend = &answer.serving.model.backend;
         let context = backend.context_length() as usize;
-        let question = question::of_case(case, prompt, &output, backend.vocab_size(), context);
+        let vocabulary = backend.vocab_size();
+        let question = question::of_case(case, &prompt.ids, &output, vocabulary, context);
+        let question = question.by_options(prompt.options.as_deref(), Some(case));
         match self.ask(answer, &question).await {
             Some(own) => check::compare_shown(&view.job, case, &output, &own),
             None => unknown("the engine could not check it"),
@@ -588,6 +600,7 @@ impl Check {
         let case = self.node.joinable.lock().get(&self.job).copied();
         let asked = Asked {
             job: &self.job,
+            state: &answer.state,
             fingerprint: &answer.state.fingerprint,
             question,
             submitter: answer.state.validator,

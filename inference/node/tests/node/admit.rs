@@ -6,10 +6,10 @@ use mythic_client::{ix, pda, sign_partly};
 use mythic_interface::{
     hash,
     ix::RequestInference,
-    le::{Text, U32},
+    le::{Text, U16, U32},
     params::Params,
     state::{
-        Job, JobStatus, Model, ModelStatus, SamplingProfile, ServedModel, Validator,
+        Job, JobStatus, KernelProfile, Model, ModelStatus, SamplingProfile, ServedModel, Validator,
         ValidatorStatus,
     },
     window,
@@ -18,6 +18,7 @@ use mythic_node::bounds::Bounds;
 use mythic_node::serve::admit::{
     Decline, ModelFacts, Situation, check_open, check_request, parse_transaction,
 };
+use mythic_sampling::Options;
 use mythic_wire::InferenceRequest;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
@@ -68,7 +69,7 @@ fn scene() -> Scene {
         user_seed: [6; 32],
         temperature_milli: 0.into(),
         sampling_profile: SamplingProfile::SeededTop4 as u8,
-        stop_hash: [0; 32],
+        options_hash: [0; 32],
         prompt_source: Text::new("http://gateway").unwrap(),
         deadline_slots: 500.into(),
         rules_hash: Params::dev().rules.hash(),
@@ -130,6 +131,7 @@ impl Scene {
             prompt_ids: self.ids.clone(),
             salt: hex::encode([4; 16]),
             stop: vec![],
+            options: None,
             logprobs: false,
         };
         change(&mut request);
@@ -470,6 +472,74 @@ fn a_prompt_source_is_an_origin() {
             "{source}"
         );
     }
+}
+
+/// A scene whose terms name these options, of a model whose arithmetic is exact.
+fn by_options(options: &Options) -> Scene {
+    let mut scene = scene();
+    scene.account.spec.kernel_profile = U16::new(KernelProfile::CpuWA8 as u16);
+    scene.args.sampling_profile = SamplingProfile::SeededFull as u8;
+    scene.args.options_hash = options.hash(&[4; 16]).unwrap();
+    scene
+}
+
+#[test]
+fn options_are_taken_where_they_are_those_that_were_hashed_and_an_exact_model_can_follow_them() {
+    let options = Options {
+        top_p_ppm: 500_000,
+        logit_bias: vec![(99, 1_000)],
+        stop: vec!["END".into()],
+        grammar: Some("start: \"a\"".into()),
+        ..Options::default()
+    };
+    let bytes = options.to_wire().unwrap();
+    let scene = by_options(&options);
+    let bring = |bytes: &[u8]| scene.check(|r| r.options = Some(bytes.to_vec()));
+    assert_eq!(bring(&bytes), Ok(()));
+    assert!(matches!(scene.check(|_| ()), Err(Decline::Mismatch(_))));
+    let other = Options {
+        top_p_ppm: 500_001,
+        ..options.clone()
+    };
+    let other = bring(&other.to_wire().unwrap());
+    assert!(matches!(other, Err(Decline::Mismatch(_))));
+    // Not canonical, or cut.
+    for bad in [&bytes[1..], &bytes[..bytes.len() - 1], &[0; 3]] {
+        assert!(matches!(bring(bad), Err(Decline::Invalid(_))));
+    }
+    let both = scene.check(|r| {
+        r.options = Some(bytes.clone());
+        r.stop = vec!["END".into()];
+    });
+    assert!(matches!(both, Err(Decline::Invalid(_))));
+    // Neutral ones have no bytes.
+    let neutral = by_options(&Options::default());
+    assert_eq!(neutral.check(|_| ()), Ok(()));
+    assert_eq!(neutral.check(|r| r.options = Some(Vec::new())), Ok(()));
+    // A token that the model lacks.
+    let foreign = Options {
+        logit_bias: vec![(100, 1_000)],
+        ..Options::default()
+    };
+    let bytes = foreign.to_wire().unwrap();
+    let refused = by_options(&foreign).check(|r| r.options = Some(bytes));
+    assert!(matches!(refused, Err(Decline::Invalid(_))));
+    // A grammar that is a bomb has no encoding; bytes that hold one are refused though their hash is the one in the terms.
+    let small = Options {
+        grammar: Some("start: /a{1000}{10}/".into()),
+        ..Options::default()
+    };
+    let mut bytes = small.to_wire().unwrap();
+    let digits = bytes.len() - "10}/".len();
+    bytes[digits..digits + 2].copy_from_slice(b"99");
+    let mut bomb = by_options(&small);
+    bomb.args.options_hash = hash::options_hash(&[4; 16], &bytes);
+    let refused = bomb.check(|r| r.options = Some(bytes));
+    assert!(matches!(refused, Err(Decline::Invalid(_))), "{refused:?}");
+    // Others' arithmetic can't be judged so.
+    let mut calibrated = by_options(&Options::default());
+    calibrated.account.spec.kernel_profile = U16::new(KernelProfile::CpuCandle as u16);
+    assert!(matches!(calibrated.check(|_| ()), Err(Decline::Invalid(_))));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use mythic_client::{Commitment, ix, keys::write_keypair, pda};
-use mythic_engine::{Checked, EngineError, EngineStats, GenerateRequest};
+use mythic_engine::{ByOptions, Checked, EngineError, EngineStats, GenerateRequest};
 use mythic_interface::state::{
     Case, CaseStatus, ClaimKind, EndReason, Ground, Job, JobStatus, Validator, ValidatorStatus,
     Verdict,
@@ -77,8 +77,13 @@ impl Backend for Liar {
         prompt_ids: &'a [u32],
         output_ids: &'a [u32],
         claimed: &'a [[u32; 4]],
+        by_options: Option<ByOptions>,
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
-        self.honest.check(prompt_ids, output_ids, claimed)
+        self.honest
+            .check(prompt_ids, output_ids, claimed, by_options)
+    }
+    fn check_grammar<'a>(&'a self, grammar: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.honest.check_grammar(grammar)
     }
     fn stats(&self) -> EngineStats {
         self.honest.stats()

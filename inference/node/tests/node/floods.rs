@@ -10,7 +10,7 @@ use mythic_client::{
     Commitment,
     keys::{load_keypair, write_keypair},
 };
-use mythic_engine::{Checked, EngineError, EngineStats, GenerateRequest};
+use mythic_engine::{ByOptions, Checked, EngineError, EngineStats, GenerateRequest};
 use mythic_interface::{
     params::Rules,
     state::{Case, ClaimKind, Ground, Job, NAMED_POSITIONS, Verdict},
@@ -54,14 +54,21 @@ impl Backend for Slow {
         prompt_ids: &'a [u32],
         output_ids: &'a [u32],
         claimed: &'a [[u32; 4]],
+        by_options: Option<ByOptions>,
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
         Box::pin(async move {
             let end = self.pace.slot() + self.slots;
             while self.pace.slot() < end {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            self.honest.check(prompt_ids, output_ids, claimed).await
+            let honest = &self.honest;
+            honest
+                .check(prompt_ids, output_ids, claimed, by_options)
+                .await
         })
+    }
+    fn check_grammar<'a>(&'a self, grammar: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.honest.check_grammar(grammar)
     }
     fn stats(&self) -> EngineStats {
         self.honest.stats()

@@ -6,11 +6,16 @@ use std::{
 };
 
 use mythic_client::{Commitment, ix};
-use mythic_interface::{output, state::JobStatus};
+use mythic_interface::{
+    output,
+    state::{JobStatus, SamplingProfile},
+};
 use mythic_node::NodeConfig;
-use mythic_wire::{self as wire, Evidence, Finish, NodeEvent};
+use mythic_sampling::Options;
+use mythic_wire::{self as wire, Evidence, Finish, InferenceRequest, NodeEvent};
 use serde_json::json;
 use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use crate::harness::{PATIENCE, Puppet, World, any_port, expected, post, run_node};
@@ -113,6 +118,43 @@ async fn a_cosigned_job_is_streamed_committed_and_proved() {
         told.announced[0].1.validator,
         world.authority.pubkey().to_string()
     );
+}
+
+/// A request of six tokens by a grammar.
+async fn by_grammar(world: &World, tag: u8, grammar: &str) -> (Pubkey, InferenceRequest) {
+    let options = Options {
+        grammar: Some(grammar.into()),
+        ..Options::default()
+    };
+    let (mut args, mut prompt) = world.request(tag, 6).await;
+    args.sampling_profile = SamplingProfile::SeededFull as u8;
+    args.options_hash = options.hash(&[tag; 16]).unwrap();
+    prompt.options = Some(options.to_wire().unwrap());
+    (world.job(&args), world.cosigned(&args, &prompt).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_stand_in_the_evidence_and_a_grammar_that_cant_be_read_is_never_signed_for() {
+    let mut world = World::start(60).await;
+    world.model = world.succeed_model().await;
+    let node = world.node(QUICK);
+    let (refused, request) = by_grammar(&world, 1, "start: \"unreadable\"").await;
+    let (status, _) = post(&node, &request).await.err().unwrap();
+    assert_eq!(status, 400);
+    let (job, request) = by_grammar(&world, 2, "start: \"readable\"").await;
+    let events = post(&node, &request).await.unwrap().all().await;
+    let Some(NodeEvent::Done { evidence, .. }) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(evidence.options, request.options);
+    evidence.verify().unwrap();
+    let state = world
+        .until(&job, Commitment::Finalized, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    assert!(evidence.of(job.as_array(), &state).is_ok());
+    assert!(world.read(&refused, Commitment::Processed).await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,7 +32,7 @@ fn free_port() -> u16 {
         .port()
 }
 
-fn spec_of(path: &Path, formatter: &PromptFormatter) -> ModelSpec {
+pub fn spec_of(path: &Path, formatter: &PromptFormatter) -> ModelSpec {
     let mut spec = ModelSpec::zeroed();
     spec.weights_hash = model::file_sha256(path).unwrap();
     spec.tokenizer_hash = formatter.identity().tokenizer;
@@ -48,7 +48,7 @@ fn spec_of(path: &Path, formatter: &PromptFormatter) -> ModelSpec {
     spec
 }
 
-async fn register(world: &World, spec: ModelSpec) {
+pub async fn register(world: &World, spec: ModelSpec) {
     let args = RegisterModel {
         spec,
         name: Text::new("real").unwrap(),

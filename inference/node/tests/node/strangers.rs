@@ -473,6 +473,7 @@ async fn half_signed(
         prompt_ids: prompt.prompt_ids.clone(),
         salt: prompt.salt.clone(),
         stop: prompt.stop.clone(),
+        options: prompt.options.clone(),
         logprobs: false,
     }
 }

@@ -30,8 +30,8 @@ instructions! {
         temperature_milli: U16,
         /// [`crate::state::SamplingProfile`].
         sampling_profile: u8,
-        /// [`crate::hash::stop_hash`]; zero = no stop strings.
-        stop_hash: Hash,
+        /// Sampling profile 1: [`crate::hash::stop_hash`]; 2: [`crate::hash::options_hash`]; zero = no stop strings and no options.
+        options_hash: Hash,
         /// Base URL of the gateway that holds the prompt.
         prompt_source: Text<PROMPT_SOURCE_LEN>,
         /// Slots from the request to the deadline.

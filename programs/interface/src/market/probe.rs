@@ -98,6 +98,12 @@ impl Factors {
         }
     }
 
+    /// The key and the last word of every counter.
+    pub fn words(&self) -> [u32; 3] {
+        let [low, high] = self.key;
+        [low, high, self.tweak]
+    }
+
     /// Sixteen elements of line `line` (a row of A, a column of B), from element `16 × block` on: four of them in each word, the
     /// first in its lowest byte.
     #[inline(always)]
@@ -184,6 +190,7 @@ pub fn leads_to_proof(
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
 mod whole {
     use alloc::vec::Vec;
+    use core::convert::Infallible;
 
     use super::*;
     use crate::le::U32;
@@ -303,12 +310,22 @@ mod whole {
 
     impl WholeProof {
         /// Computes the proof of `units` units with `rounds` rounds each, of side `n`, in the epoch whose first slot has `hash`.
-        pub fn new(
+        pub fn new(lease: &[u8; 32], epoch: u64, hash: &Hash, size: (u8, u32, u32)) -> Self {
+            let round = |seed: &Hash| Ok::<_, Infallible>(WholeRound::new(size.2, seed));
+            match Self::by(lease, epoch, hash, size, round) {
+                Ok(proof) => proof,
+                Err(never) => match never {},
+            }
+        }
+
+        /// The same by what computes a round from its seed.
+        pub fn by<E>(
             lease: &[u8; 32],
             epoch: u64,
             hash: &Hash,
-            (units, rounds, n): (u8, u32, u32),
-        ) -> Self {
+            (units, rounds, _): (u8, u32, u32),
+            mut computed: impl FnMut(&Hash) -> Result<WholeRound, E>,
+        ) -> Result<Self, E> {
             let mut all = Vec::new();
             for unit in 0..units {
                 let mut link = *hash;
@@ -322,12 +339,12 @@ mod whole {
                         },
                         &link,
                     );
-                    let whole = WholeRound::new(n, &seed);
+                    let whole = computed(&seed)?;
                     link = whole.root();
                     all.push(whole);
                 }
             }
-            Self::of(rounds, all)
+            Ok(Self::of(rounds, all))
         }
 
         /// A proof of rounds that are given, true or not.

@@ -3,7 +3,9 @@
 use super::*;
 use crate::hash::{domain, sha256};
 use crate::le::{Text, U16, U32};
+use crate::leaf::{Leaf, LeafFault, check_leaf, check_unreplayed};
 use crate::params::Rules;
+use crate::sampler::Sampling;
 
 byte_enum! {
     /// `header.status` of [`Job`]. From `Settled` on it is final.
@@ -66,6 +68,15 @@ byte_enum! {
     SamplingProfile {
         /// Gumbel-max over the four largest logits, from the job's seed.
         SeededTop4 = 1 "seeded-top4",
+        /// By the job's options over all logits, in integers, from its seed. Only of a model whose arithmetic is exact.
+        SeededFull = 2 "seeded-full",
+    }
+}
+
+impl SamplingProfile {
+    /// Whether the four logits of a leaf replay the choice. What they don't replay, only who computes the same bits can judge.
+    pub const fn is_replayed(self) -> bool {
+        matches!(self, Self::SeededTop4)
     }
 }
 
@@ -106,8 +117,8 @@ pub struct Terms {
     pub temperature_milli: U16,
     /// [`SamplingProfile`].
     pub sampling_profile: u8,
-    /// [`crate::hash::stop_hash`]; zero = no stop strings.
-    pub stop_hash: Hash,
+    /// Sampling profile 1: [`crate::hash::stop_hash`]; 2: [`crate::hash::options_hash`]; zero = no stop strings and no options.
+    pub options_hash: Hash,
     /// Base URL of the gateway that holds the prompt: hostile.
     pub prompt_source: Text<PROMPT_SOURCE_LEN>,
     /// Slots from the request to the deadline.
@@ -124,6 +135,26 @@ impl Terms {
             core::mem::offset_of!(Terms, prompt_source) + 1 + self.prompt_source.bytes().len();
         let after = core::mem::offset_of!(Terms, deadline_slots);
         sha256(&[domain::TERMS, &bytes[..source_end], &bytes[after..]])
+    }
+
+    /// The sampler that the four logits of a leaf replay; `None` under a profile whose choice needs more than they show.
+    pub fn replay(&self) -> Option<Sampling> {
+        let profile = SamplingProfile::from_u8(self.sampling_profile);
+        match profile.is_some_and(|profile| !profile.is_replayed()) {
+            true => None,
+            false => Some(Sampling {
+                seed: self.seed,
+                temperature_milli: self.temperature_milli.get(),
+            }),
+        }
+    }
+
+    /// Checks what each leaf of an answer must satisfy whatever the model.
+    pub fn check_leaf(&self, leaf: &Leaf) -> Result<(), LeafFault> {
+        match self.replay() {
+            Some(sampling) => check_leaf(leaf, &sampling),
+            None => check_unreplayed(leaf),
+        }
     }
 
     /// Most lamports that the job can cost.

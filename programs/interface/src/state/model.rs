@@ -19,8 +19,9 @@ byte_enum! {
     KernelProfile {
         /// candle on a CPU: calibrated, not exact.
         CpuCandle = 1 "cpu-candle",
-        /// int8 activations on a CPU: every implementation gives equal bits.
-        CpuWA8 = 2 "cpu-w-a8",
+        /// int8 activations on a CPU: every implementation gives equal bits. (2 was the same with
+        /// other orders of attention's and norms' sums; no network used it.)
+        CpuWA8 = 3 "cpu-w-a8",
     }
 }
 
@@ -68,6 +69,13 @@ impl ModelSpec {
     /// take another's place by registering a file first.
     pub fn identity(&self, creator: &Key) -> Hash {
         sha256(&[domain::MODEL, creator, bytemuck::bytes_of(self)])
+    }
+
+    /// Whether two honest runs give equal bits; not of a profile that is not listed.
+    pub fn is_exact(&self) -> bool {
+        let profile = u8::try_from(self.kernel_profile.get()).ok();
+        let profile = profile.and_then(KernelProfile::from_u8);
+        profile.is_some_and(KernelProfile::is_exact)
     }
 
     /// The end-of-sequence ids in use.

@@ -1,5 +1,6 @@
 //! Cases, answered with this crate.
 
+use mythic_interface::choice::{Course, claims_stop, own_leaf};
 use mythic_interface::comparison::{Comparison, Rule, error_ppm};
 use mythic_interface::dispute::{
     self, Bond, Decision, Deposit, Finding, Findings, Money, Said, Standing,
@@ -96,7 +97,7 @@ fn terms(a: &Value) -> Terms {
         seed: bytes(&a[10]),
         temperature_milli: U16::new(number(&a[11])),
         sampling_profile: number(&a[12]),
-        stop_hash: bytes(&a[13]),
+        options_hash: bytes(&a[13]),
         prompt_source: Text::new(a[14].as_str().expect("text")).expect("short ASCII"),
         deadline_slots: U32::new(number(&a[15])),
         rules: rules(&a[16]),
@@ -180,14 +181,38 @@ fn bond(a: &[Value]) -> Value {
     json!(bond.map(|b| [b.at_stake, b.answering_fee, b.tariffs, b.total]))
 }
 
+/// A juror's leaf under sampling profile 2, as its digest holds it.
+fn own(a: &[Value]) -> Value {
+    let flag = |value: &Value| value.as_bool().expect("flag");
+    let position = number(&a[0]);
+    let course = Course {
+        in_grammar: flag(&a[3]),
+        is_over: flag(&a[4]),
+        stops_here: flag(&a[5]),
+    };
+    let claims_stop = claims_stop(position, number(&a[6]), number(&a[7]));
+    let token = course.token(number(&a[2]), claims_stop);
+    let leaf = own_leaf(position, top4(&a[1]), token);
+    json!([leaf.position, leaf.token, leaf.top4])
+}
+
+/// Position, token, four largest.
+fn one_leaf(a: &[Value]) -> Leaf {
+    Leaf {
+        position: number(&a[0]),
+        token: number(&a[1]),
+        top4: top4(&a[2]),
+    }
+}
+
 fn leaves(value: &Value) -> Vec<Leaf> {
     let list = value.as_array().expect("leaves").iter();
-    list.map(|leaf| Leaf {
-        position: number(&leaf[0]),
-        token: number(&leaf[1]),
-        top4: top4(&leaf[2]),
-    })
-    .collect()
+    list.map(|leaf| one_leaf(leaf.as_array().expect("a leaf")))
+        .collect()
+}
+
+fn fault(checked: Result<(), leaf::LeafFault>) -> Value {
+    json!(checked.err().map(|fault| format!("{fault:?}")))
 }
 
 fn rank(a: &[Value]) -> Value {
@@ -345,11 +370,7 @@ pub fn evaluate(case: &Value) -> Value {
         "job_seed" => json!(hex::encode(hash::job_seed(&bytes(&a[0]), &bytes(&a[1])))),
         "output_root" => json!(output::output_root(&numbers::<u32>(&a[0])).map(hex::encode)),
         "leaf_hash" => {
-            let leaf = Leaf {
-                position: number(&a[2]),
-                token: number(&a[3]),
-                top4: top4(&a[4]),
-            };
+            let leaf = one_leaf(&a[2..]);
             assert_eq!(Leaf::decode(&leaf.encode()), leaf);
             json!(hex::encode(leaf.hash(&bytes(&a[0]), &bytes(&a[1]))))
         }
@@ -367,6 +388,10 @@ pub fn evaluate(case: &Value) -> Value {
                 .map(|stop| stop.as_str().expect("text"))
                 .collect();
             json!(hex::encode(hash::stop_hash(&stops)))
+        }
+        "options_hash" => {
+            let options = hex::decode(a[1].as_str().expect("hex text")).expect("hex");
+            json!(hex::encode(hash::options_hash(&bytes(&a[0]), &options)))
         }
         "rules_hash" => json!(hex::encode(rules(&a[0]).hash())),
         "terms_hash" => json!(hex::encode(terms(&a[0]).hash())),
@@ -389,15 +414,9 @@ pub fn evaluate(case: &Value) -> Value {
             json!(sampler::top4(&row).ok())
         }
         "choose" => json!(sampling(a).choose(number(&a[2]), &top4(&a[3]))),
-        "check_leaf" => {
-            let leaf = Leaf {
-                position: number(&a[2]),
-                token: number(&a[3]),
-                top4: top4(&a[4]),
-            };
-            let fault = leaf::check_leaf(&leaf, &sampling(a)).err();
-            json!(fault.map(|fault| format!("{fault:?}")))
-        }
+        "check_leaf" => fault(leaf::check_leaf(&one_leaf(&a[2..]), &sampling(a))),
+        "check_unreplayed" => fault(leaf::check_unreplayed(&one_leaf(a))),
+        "own_leaf" => own(a),
         "sample" => {
             let hashes = hashes(&a[2]).try_into().expect("four");
             json!(sample_positions(number(&a[0]), &bytes(&a[1]), &hashes).positions())

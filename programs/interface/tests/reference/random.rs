@@ -87,7 +87,8 @@ impl Random {
         let (name, args) = match kind {
             0..=8 => self.of_hashes(kind),
             9..=19 => self.of_sampling(kind),
-            _ => self.of_accounts(kind),
+            20..=29 => self.of_accounts(kind),
+            _ => self.of_options(kind),
         };
         json!({"fn": name, "args": args})
     }
@@ -177,6 +178,39 @@ impl Random {
                 ("rank", args)
             }
             _ => ("error_ppm", json!([self.logit(), self.logit()])),
+        }
+    }
+
+    /// Sampling profile 2: what binds its options, and what is said of a choice that no leaf replays.
+    fn of_options(&mut self, kind: u64) -> (&'static str, Value) {
+        match kind {
+            30 => {
+                let len = self.below(300) as usize;
+                ("options_hash", json!([self.text(16), self.text(len)]))
+            }
+            31 => {
+                let none = self.below(4) == 0;
+                let token = if none { u32::MAX } else { self.any() as u32 };
+                let args = json!([self.any() as u32, token, self.four()]);
+                ("check_unreplayed", args)
+            }
+            _ => {
+                let flags = [(); 3].map(|()| self.below(3) > 0);
+                let [in_grammar, is_over, stops_here] = flags;
+                let tokens = 1 + self.below(4);
+                let (position, reason) = (self.below(tokens), 1 + self.below(4));
+                let args = json!([
+                    position,
+                    self.four(),
+                    self.any() as u32,
+                    in_grammar,
+                    is_over,
+                    stops_here,
+                    tokens,
+                    reason
+                ]);
+                ("own_leaf", args)
+            }
         }
     }
 

@@ -113,6 +113,11 @@ def stop_hash(stops):
     return sha(b"mythic/stop/v1", u32(len(stops)), *(u32(len(s)) + s for s in encoded)).hex()
 
 
+def options_hash(salt, options):
+    """What the terms of sampling profile 2 hold: the options' bytes under the prompt's salt."""
+    return sha(b"mythic/options/v1", raw(salt), raw(options)).hex()
+
+
 def rules_bytes(rules):
     """A config's snapshot: durations and the speed of reading, basis points and seats, lamports."""
     slots, bps, lamports = rules[:8], rules[8:14], rules[14:]
@@ -240,15 +245,30 @@ def choose(seed, temperature_milli, position, top4):
     return min(top4, key=lambda entry: (-score(*entry), entry[0]))[0]
 
 
-def check_leaf(seed, temperature_milli, position, token, top4):
+def check_four(top4):
     ids = [i for i, _ in top4]
     if len(set(ids)) < 4:
         return "RepeatedId"
     if top4 != sorted(top4, key=lambda e: (-e[1], e[0])):
         return "NotOrdered"
-    if choose(seed, temperature_milli, position, top4) != token:
-        return "NotTheChoice"
     return None
+
+
+def check_leaf(seed, temperature_milli, position, token, top4):
+    chosen = lambda: choose(seed, temperature_milli, position, top4) == token
+    return check_four(top4) or (None if chosen() else "NotTheChoice")
+
+
+def check_unreplayed(position, token, top4):
+    """Sampling profile 2: whatever was chosen, it is not the number that stands for none."""
+    return check_four(top4) or ("NotTheChoice" if token == 2**32 - 1 else None)
+
+
+def own_leaf(position, top4, chosen, in_grammar, is_over, stops_here, output_tokens, finish_reason):
+    """What a juror's digest holds at a position of sampling profile 2: position, token, four largest."""
+    says_stopped = finish_reason == 3 and position == output_tokens - 1
+    none = is_over or not in_grammar or (says_stopped and not stops_here)
+    return [position, 2**32 - 1 if none else chosen, top4]
 
 
 # Draws
@@ -444,8 +464,8 @@ FUNCTIONS = {
     f.__name__: f
     for f in (
         merkle_root, merkle_proof, prompt_hash, job_seed, output_root, leaf_hash, fingerprint,
-        stop_hash, rules_hash, terms_hash, model_identity, juror_commitment, ln, gumbel, round_q16, top4, choose, check_leaf, sample,
-        rank, error_ppm, compare, positions_hash, exact_digest, work_digest, bond, slash_cap, decide,
+        stop_hash, options_hash, rules_hash, terms_hash, model_identity, juror_commitment, ln, gumbel, round_q16, top4, choose,
+        check_leaf, check_unreplayed, own_leaf, sample, rank, error_ppm, compare, positions_hash, exact_digest, work_digest, bond, slash_cap, decide,
         share_out, pieces, committer_bit,
     )
 }
@@ -597,6 +617,18 @@ def cases():
         yield "pieces", list(shown)
     for _ in range(4):
         yield "committer_bit", [key(), key()]
+    # Sampling profile 2; a fresh generator once more.
+    rng = random.Random(7)
+    for length in (0, 1, 200):
+        yield "options_hash", [rng.randbytes(16).hex(), rng.randbytes(length).hex()]
+    entries = four()
+    for token in (entries[3][0], 0, 2**32 - 2, 2**32 - 1):
+        yield "check_unreplayed", [7, token, entries]
+    yield "check_unreplayed", [7, 3, [tied[1], tied[0]] + tied[2:]]
+    yield "check_unreplayed", [7, 3, [tied[0], tied[1], tied[0], tied[3]]]
+    for in_grammar, is_over, stops_here in ((True, False, False), (True, False, True), (False, False, False), (True, True, True)):
+        for position, reason in ((8, 3), (9, 3), (9, 1), (9, 2)):
+            yield "own_leaf", [position, four(), 77, in_grammar, is_over, stops_here, 10, reason]
 
 
 def main():

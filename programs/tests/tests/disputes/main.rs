@@ -7,6 +7,7 @@ mod juries;
 mod lies;
 mod misuse;
 mod networks;
+mod options;
 mod phases;
 mod postings;
 mod stuck;

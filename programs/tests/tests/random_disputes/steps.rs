@@ -37,8 +37,14 @@ impl Simulation {
             Lie::NotTheOutput(at),
             Lie::EosInside(at),
             Lie::NoEos,
+            Lie::NoToken(at),
+            Lie::Astray(at),
+            Lie::RunsOn(at),
         ]);
-        let mut request = self.world.brief(n, &name, tokens);
+        let mut request = match n == EXACT && d.chance(2) {
+            true => self.world.by_options(&name, tokens),
+            false => self.world.brief(n, &name, tokens),
+        };
         if d.chance(2) {
             request.requester = key("alice");
         }

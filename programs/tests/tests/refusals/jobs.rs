@@ -28,7 +28,8 @@ pub fn requests(seen: &mut Seen) {
         TemperatureOutOfRange,
     );
     refuse(|r| r.arguments.sampling_profile = 0, UnknownSamplingProfile);
-    refuse(|r| r.arguments.sampling_profile = 2, UnknownSamplingProfile);
+    refuse(|r| r.arguments.sampling_profile = 3, UnknownSamplingProfile);
+    refuse(|r| r.arguments.sampling_profile = 2, SamplingNeedsExact);
     refuse(|r| r.arguments.deadline_slots.set(0), DeadlineOutOfRange);
     refuse(
         |r| r.arguments.deadline_slots.set(1_501),

@@ -115,6 +115,7 @@ pub fn models(seen: &mut Seen) {
     };
     let mut refuse = |change, error| seen.refuse(&mut world, register(change), error);
     refuse(|s| s.kernel_profile.set(0), UnknownKernelProfile);
+    refuse(|s| s.kernel_profile.set(2), UnknownKernelProfile);
     refuse(|s| s.kernel_profile.set(257), UnknownKernelProfile);
     refuse(|s| s.eos_count = 0, InvalidEosIds);
     refuse(|s| s.eos_count = 9, InvalidEosIds);

@@ -11,7 +11,7 @@ use super::{eight_halves, fetch, four, integers, scales};
 
 /// Whether this way is for the format: the sums of a whole block fit in an i16.
 pub const fn in_pairs<F: Format>() -> bool {
-    F::BITS == 4 && !matches!(F::SCALES, Scales::Halves)
+    F::WIDTH == 4 && !matches!(F::SCALES, Scales::Halves | Scales::Nibbles)
 }
 
 /// Rows of a tile: two groups' sums of four rows are eight registers.

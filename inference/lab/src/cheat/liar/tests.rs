@@ -85,7 +85,11 @@ impl Lab {
     async fn findings(&self, steps: &[Step], sampling: &Sampling) -> (Vec<usize>, Vec<usize>) {
         let ids: Vec<u32> = steps.iter().map(|step| step.token).collect();
         let claimed: Vec<[u32; 4]> = steps.iter().map(|s| s.top4.map(|(id, _)| id)).collect();
-        let checked = self.engine.check(&prompt(), &ids, &claimed).await.unwrap();
+        let checked = self
+            .engine
+            .check(&prompt(), &ids, &claimed, None)
+            .await
+            .unwrap();
         let (mut differing, mut faulty) = (Vec::new(), Vec::new());
         for (at, (step, own)) in steps.iter().zip(&checked).enumerate() {
             if step.top4 != own.own {
@@ -174,8 +178,14 @@ async fn every_cheat_submits_what_its_name_says() {
         let most = differing.len() > lie.len() / 2;
         let found = format!("{how}: {differing:?} differ, {faulty:?} are faults, {end:?}");
         match how {
-            How::Withhold | How::PadAfterEos | How::Bait | How::RentedJury => {
-                // Nothing ended early, so there was nothing to pad.
+            How::Withhold
+            | How::PadAfterEos
+            | How::Bait
+            | How::RentedJury
+            | How::IgnoreTopP
+            | How::IgnoreBias
+            | How::IgnoreGrammar => {
+                // Nothing ended early, so there was nothing to pad; there were no options to ignore.
                 assert_eq!(
                     (tokens(&lie), end),
                     (tokens(&honest), Finish::Length),

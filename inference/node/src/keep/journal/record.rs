@@ -96,8 +96,15 @@ pub struct Prompt {
     pub ids: Vec<u32>,
     /// Salt of the prompt hash, hex.
     pub salt: String,
-    /// Stop strings.
+    /// Stop strings of `seeded-top4`.
     pub stop: Vec<String>,
+    /// The canonical bytes of the sampling options, for `seeded-full`; none where they are neutral.
+    #[serde(
+        default,
+        with = "mythic_wire::bytes64",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub options: Option<Vec<u8>>,
 }
 
 /// What the node earned and spent, in lamports, since its data directory was made.

@@ -13,6 +13,7 @@ fn accepted(job: &str) -> Record {
             ids: vec![1, 2],
             salt: "s".into(),
             stop: vec![],
+            options: None,
         }),
         shared: true,
     }

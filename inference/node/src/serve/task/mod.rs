@@ -14,7 +14,7 @@ use std::{
 
 use mythic_client::{AccountSnapshot, Commitment};
 use mythic_engine::{EngineError, GenerateRequest, Sampler, Step};
-use mythic_interface::state::{Job, JobStatus};
+use mythic_interface::state::{Job, JobStatus, SamplingProfile};
 use mythic_wire::{Finish, NodeEvent};
 use solana_pubkey::Pubkey;
 use solana_transaction::versioned::VersionedTransaction;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    admit::Work,
+    admit::{self, Work},
     backend::{ServedModel, Steps},
     claim::Claim,
     fsm::{Action, Event, Exit, JobFsm, Origin, TermsMatch, View},
@@ -413,18 +413,18 @@ impl JobTask {
             tracing::error!("nothing to run");
             return;
         };
-        let request = GenerateRequest {
-            prompt_ids: prompt.ids.clone(),
-            max_tokens: work.max_output_tokens,
-            sampler: Sampler::Verified {
-                seed: work.seed,
-                temperature_milli: work.temperature_milli,
-            },
-            stop: prompt.stop.clone(),
-            logprobs: self.logprobs,
-        };
         let cancel = CancellationToken::new();
-        match self.model.backend.generate(request, cancel.clone()) {
+        let started = sampler(work, prompt).and_then(|sampler| {
+            let request = GenerateRequest {
+                prompt_ids: prompt.ids.clone(),
+                max_tokens: work.max_output_tokens,
+                sampler,
+                stop: prompt.stop.clone(),
+                logprobs: self.logprobs,
+            };
+            self.model.backend.generate(request, cancel.clone())
+        });
+        match started {
             Ok(steps) => {
                 self.spans.generate(work, prompt.ids.len());
                 self.cancel = Some(cancel);
@@ -468,6 +468,25 @@ impl JobTask {
             .in_current_span(),
         );
     }
+}
+
+/// How the tokens of a job are chosen.
+fn sampler(work: &Work, prompt: &Prompt) -> Result<Sampler, EngineError> {
+    let (seed, temperature_milli) = (work.seed, work.temperature_milli);
+    if work.sampling_profile != SamplingProfile::SeededFull as u8 {
+        return Ok(Sampler::Verified {
+            seed,
+            temperature_milli,
+        });
+    }
+    // Those of a job that was taken decode, unless another version took it.
+    let options = admit::options(prompt.options.as_deref())
+        .map_err(|error| EngineError::Invalid(error.to_string()))?;
+    Ok(Sampler::Full {
+        seed,
+        temperature_milli,
+        options: Arc::new(options),
+    })
 }
 
 async fn next_step(steps: &mut Option<Steps>) -> Option<Result<Step, EngineError>> {

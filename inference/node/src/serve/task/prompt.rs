@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::JobTask;
 use crate::{
     keep::journal::{Prompt, Record},
-    serve::{fsm::Event, jobs::Jobs, messages::Msg},
+    serve::{admit, fsm::Event, jobs::Jobs, messages::Msg},
 };
 
 /// How often the prompt is asked for before the job is declined; the gateway's view of the chain may lag.
@@ -43,16 +43,28 @@ impl JobTask {
     pub(super) async fn take_prompt(&mut self, body: PromptBody) -> Result<(), String> {
         let work = self.work.as_ref().ok_or("the terms are not known")?;
         let salt = wire::parse_salt(&body.salt).ok_or("its salt is not 32 hex digits")?;
-        work.check_prompt(&body.prompt_ids, &salt, &body.stop)
-            .map_err(|e| e.to_string())?;
         let vocabulary = self.model.backend.vocab_size();
+        let asked = admit::Brought {
+            ids: &body.prompt_ids,
+            salt: &salt,
+            stop: &body.stop,
+            options: body.options.as_deref(),
+        };
+        work.check_prompt(&asked, vocabulary)
+            .map_err(|e| e.to_string())?;
         if body.prompt_ids.iter().any(|id| *id as usize >= vocabulary) {
             return Err("it has a token outside the vocabulary".into());
+        }
+        let grammar = admit::grammar(body.options.as_deref()).map_err(|e| e.to_string())?;
+        if let Some(grammar) = grammar {
+            let read = self.model.backend.check_grammar(&grammar).await;
+            read.map_err(|e| e.to_string())?;
         }
         let prompt = Prompt {
             ids: body.prompt_ids,
             salt: body.salt,
             stop: body.stop,
+            options: body.options,
         };
         if !self
             .node

@@ -3,7 +3,13 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use mythic_client::Due;
-use mythic_interface::{ix::SubmitResult, le::U32, output, sampler::Sampling, state::NO_KEY};
+use mythic_interface::{
+    ix::SubmitResult,
+    le::U32,
+    output,
+    sampler::Sampling,
+    state::{NO_KEY, SamplingProfile},
+};
 use mythic_wire::{
     self as wire, Finish, JobResult,
     dial::{self, Ask},
@@ -70,6 +76,10 @@ impl JobTask {
             sampling: Sampling {
                 seed: work.seed,
                 temperature_milli: work.temperature_milli,
+            },
+            options: match work.sampling_profile == SamplingProfile::SeededFull as u8 {
+                true => Some(prompt.options.clone().unwrap_or_default()),
+                false => None,
             },
         };
         let evidence = self

@@ -283,6 +283,7 @@ impl World {
             prompt_ids: vec![5, 6, 7, u32::from(tag)],
             salt: hex::encode([tag; 16]),
             stop: vec![],
+            options: None,
         };
         let slot = self.chain.slot(Commitment::Processed).await.unwrap();
         let args = RequestInference {
@@ -296,7 +297,7 @@ impl World {
             user_seed: [tag; 32],
             temperature_milli: U16::new(700),
             sampling_profile: SamplingProfile::SeededTop4 as u8,
-            stop_hash: [0; 32],
+            options_hash: [0; 32],
             prompt_source: Text::new(&self.gateway.url).unwrap(),
             deadline_slots: U32::new(1_000),
             rules_hash: params().rules.hash(),
@@ -341,6 +342,7 @@ impl World {
             prompt_ids: prompt.prompt_ids.clone(),
             salt: prompt.salt.clone(),
             stop: prompt.stop.clone(),
+            options: prompt.options.clone(),
             logprobs: false,
         }
     }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mythic_engine::{Checked, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step};
+use mythic_engine::{
+    ByOptions, Checked, Durations, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step,
+};
 use mythic_interface::{hash, ix::RequestInference, sampler::Sampling};
 use mythic_model::prompt::{Message, PromptError};
 use mythic_node::serve::backend::{Backend, Steps};
@@ -73,7 +75,8 @@ impl Backend for Puppet {
                         temperature_milli,
                     }
                     .choose(position, &top4),
-                    Sampler::Free { .. } => top4[0].0,
+                    // It has no logits but these, and follows no options.
+                    Sampler::Full { .. } | Sampler::Free { .. } => top4[0].0,
                 };
                 let finish = (position + 1 == request.max_tokens).then_some(Finish::Length);
                 let step = Step {
@@ -96,6 +99,7 @@ impl Backend for Puppet {
         _prompt_ids: &'a [u32],
         output_ids: &'a [u32],
         claimed: &'a [[u32; 4]],
+        by_options: Option<ByOptions>,
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
         let checked = (0..output_ids.len() as u32)
             .zip(claimed)
@@ -112,10 +116,18 @@ impl Backend for Puppet {
                         logit(&ids[3]),
                     ],
                     log_sum_exp: LOG_SUM_EXP,
+                    choice: by_options.is_some().then_some(own[0].0),
                 }
             });
         let checked = Ok(checked.collect());
         Box::pin(std::future::ready(checked))
+    }
+    fn check_grammar<'a>(&'a self, grammar: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        let read = match grammar.contains("unreadable") {
+            true => Err(EngineError::Grammar("it can't be read".into())),
+            false => Ok(()),
+        };
+        Box::pin(std::future::ready(read))
     }
     fn stats(&self) -> EngineStats {
         EngineStats {
@@ -138,6 +150,9 @@ impl Backend for Puppet {
             cancelled_total: 0,
             prefill_tokens_per_second: None,
             decode_tokens_per_second: None,
+            stream_tokens_per_second: None,
+            first_tokens: Durations::default(),
+            next_tokens: Durations::default(),
             weights_bytes: 0,
         }
     }

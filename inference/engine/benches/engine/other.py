@@ -1,11 +1,18 @@
-"""llama.cpp's side of the engine benchmark: a JSON command a line on stdin, a JSON answer a line on stdout.
+"""Another engine's side of the benchmark: a JSON command a line on stdin, a JSON answer a line on stdout.
 
-usage: llama_cpp.py MODEL THREADS
+usage: other.py MODEL THREADS ENGINE, of which ENGINE is
 
-Everything but the load figures goes through llama.cpp's C interface: whole batches, the largest logit taken, no
-server and no sampler in between. The load figures use its server in this process, which batches continuously.
+- xllamacpp: llama.cpp as PyPI's package has it
+- node-llama-cpp: llama.cpp as npm's package has it, which lies in the directory that NODE_LLAMA_CPP names; it picks the
+  variant made for the processor
+- ik_llama.cpp: PyPI's ik-llama-cpp-python, with its weights repacked
+
+Everything but the load figures goes through the C interface: whole batches, the largest logit taken, no server and no
+sampler in between. The load figures use xllamacpp's server in this process, which batches continuously.
 """
 
+import ctypes
+import importlib.metadata
 import json
 import os
 import sys
@@ -13,7 +20,34 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/reference"))
-import llama_c  # noqa: E402
+
+
+def bindings(engine):
+    """The module with the engine's `Model` and `Context`, and its version."""
+    if engine == "ik_llama.cpp":
+        import ik_c
+
+        return ik_c, f"ik-llama-cpp-python {importlib.metadata.version('ik-llama-cpp-python')}"
+    import llama_c
+
+    if engine == "node-llama-cpp":
+        package = os.environ["NODE_LLAMA_CPP"]
+        bins = os.path.join(package, "bins/linux-x64")
+        (llama,) = (f for f in os.listdir(bins) if f.startswith("libllama.v"))
+        (ggml,) = (f for f in os.listdir(bins) if f.startswith("libggml.v"))
+        os.environ["LLAMA_CPP_LIBRARY"] = os.path.join(bins, llama)
+        ctypes.CDLL(os.path.join(bins, "libggml-base.so"), mode=ctypes.RTLD_GLOBAL)
+        backends = ctypes.CDLL(os.path.join(bins, ggml), mode=ctypes.RTLD_GLOBAL)
+        backends.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
+        backends.ggml_backend_load_all_from_path(os.fsencode(bins))
+        with open(os.path.join(package, "package.json")) as file:
+            version = json.load(file)["version"]
+        return llama_c, f"node-llama-cpp {version}"
+    import xllamacpp
+
+    named = os.environ.get("LLAMA_CPP_LIBRARY")
+    version = f"xllamacpp {xllamacpp.__version__}"
+    return llama_c, f"{named}, beside {version}" if named else version
 
 
 class Clock:
@@ -30,9 +64,10 @@ class Clock:
 
 
 class Side:
-    def __init__(self, path, threads):
+    def __init__(self, path, threads, engine):
         self.path, self.threads = path, threads
-        self.model = llama_c.Model(path)
+        self.bindings, self.version = bindings(engine)
+        self.model = self.bindings.Model(path)
         self.context = None
         self.shape = None
         self.held = []
@@ -40,17 +75,7 @@ class Side:
         self.flash = 0
 
     def info(self, _):
-        try:
-            import xllamacpp
-
-            version = f"xllamacpp {xllamacpp.__version__}"
-        except ImportError:
-            version = "unknown version"
-        named = os.environ.get("LLAMA_CPP_LIBRARY")
-        return {
-            "device": self.model.system_info(),
-            "version": f"{named}, beside {version}" if named else version,
-        }
+        return {"device": self.model.system_info(), "version": self.version}
 
     def settings(self, command):
         self.flash = command["flash"]
@@ -62,8 +87,11 @@ class Side:
         if self.shape is None or self.shape[0] < positions or self.shape[1] != sequences:
             if self.context:
                 self.context.close()
-            self.context = llama_c.Context(
-                self.model, positions * sequences, sequences, self.threads, self.flash
+            flash = self.flash
+            if sequences > 1 and hasattr(self.bindings, "FLASH_ATTENDS_ONE_SEQUENCE"):
+                flash = 0
+            self.context = self.bindings.Context(
+                self.model, positions * sequences, sequences, self.threads, flash
             )
             self.shape = (positions, sequences)
         self.context.clear()
@@ -206,10 +234,10 @@ class Side:
 
 
 def main():
-    side = Side(sys.argv[1], int(sys.argv[2]))
     # llama.cpp writes to stdout here and there; answers go to a copy of it.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    side = Side(sys.argv[1], int(sys.argv[2]), sys.argv[3])
     for line in sys.stdin:
         command = json.loads(line)
         answer = getattr(side, command["op"])(command)

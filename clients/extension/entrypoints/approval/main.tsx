@@ -1,0 +1,5 @@
+import { render } from "preact";
+import { Approval } from "../../src/ui/approval";
+import "../../src/ui/style.css";
+
+render(<Approval />, document.getElementById("app")!);
