@@ -65,8 +65,13 @@ pub async fn exports(network: &Network, dir: &Path) -> Result<()> {
     }
     // A day is over when a block of a later one is final.
     until("a final block of today", async || {
-        let sql = "SELECT count(DISTINCT block_date) > 1 FROM dune.blocks WHERE block_date IS NOT NULL";
-        Ok(client.query_one(sql, &[]).await?.get::<_, bool>(0).then_some(()))
+        let sql =
+            "SELECT count(DISTINCT block_date) > 1 FROM dune.blocks WHERE block_date IS NOT NULL";
+        Ok(client
+            .query_one(sql, &[])
+            .await?
+            .get::<_, bool>(0)
+            .then_some(()))
     })
     .await?;
     let out = dir.join("days");
