@@ -356,10 +356,9 @@ impl Purse {
 
     /// First slot in which the account of a job may be closed whose request could land until `expiry`: from then on its absence says nothing.
     pub async fn closable(&self, expiry: u64) -> Result<u64, ClientError> {
-        let read = self
+        let delay = self
             .chain
-            .account_at::<Config>(&pda::config(), Commitment::Confirmed);
-        let delay = read
+            .account_at::<Config>(&pda::config(), Commitment::Confirmed)
             .await?
             .map_or(0, |(_, config)| config.params.rules.close_delay_slots.get());
         let asked = expiry.saturating_sub(NONCE_SLOTS);

@@ -16,6 +16,7 @@ mod source;
 use std::io;
 use std::path::Path;
 
+use minijinja::value::merge_maps;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
 use mythic_interface::hash::{Hash, sha256};
 use mythic_interface::state::ModelSpec;
@@ -253,8 +254,7 @@ impl PromptFormatter {
             bos_token => self.tokenizer.bos_text(),
             eos_token => self.tokenizer.eos_text(),
             documents => options.marked_documents(&self.guard, &marks),
-            ..given(&marks),
-            ..options.switches()
+            ..merge_maps([given(&marks), options.switches()])
         };
         let failed = |e: minijinja::Error| {
             if e.kind() == ErrorKind::WriteFailure {
