@@ -21,10 +21,10 @@ struct Call {
 
 impl Call {
     /// Reads a call. What is wrong comes with the call's id, if that can be read.
-    fn read(call: Value) -> Result<Self, (Value, RpcError)> {
+    fn read(call: Value) -> Result<Self, Box<(Value, RpcError)>> {
         let refused = |id: Option<Value>, text: &str| {
             let error = RpcError::invalid_request(text.into());
-            Err((id.unwrap_or(Value::Null), error))
+            Err(Box::new((id.unwrap_or(Value::Null), error)))
         };
         let Value::Object(mut call) = call else {
             return refused(None, "a call is an object");
@@ -58,7 +58,10 @@ pub fn answer(
         metrics.requests.inc();
         let (id, result) = match Call::read(call) {
             Ok(call) => (call.id?, one(&call.method, Params(call.params))),
-            Err((id, error)) => (id, Err(error)),
+            Err(refused) => {
+                let (id, error) = *refused;
+                (id, Err(error))
+            }
         };
         Some(match result {
             Ok(result) => json!({"jsonrpc": "2.0", "result": result, "id": id}).to_string(),

@@ -306,11 +306,14 @@ impl Residuals {
     }
 }
 
+/// Rows, and since when they are kept.
+type Kept = (Instant, Arc<Residuals>);
+
 /// Answers whose rows are kept, by the tokens that were read for them.
 pub struct Answers {
     /// For how long.
     time: Duration,
-    known: Mutex<HashMap<Vec<u32>, (Instant, Arc<Residuals>)>>,
+    known: Mutex<HashMap<Vec<u32>, Kept>>,
 }
 
 impl Answers {

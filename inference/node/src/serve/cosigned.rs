@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     admit::{self, CoSignable, Decline, Work},
+    backend::Backend,
     fsm::Origin,
     jobs::Jobs,
     messages::{Delivery, Msg, Start},
@@ -100,14 +101,7 @@ pub async fn take(
     }
     // A grammar that can't be followed is refused before anything binds us. It is read only where the chain takes the payment.
     if let Some(grammar) = admit::grammar(request.options.as_deref())? {
-        let read = model.backend.check_grammar(&grammar).await;
-        if let Err(error) = read {
-            // It cost work that nobody pays; a gateway reads what it sends by the same vocabulary before.
-            if matches!(error, EngineError::Grammar(_)) {
-                jobs.strikes.take(&address, Instant::now());
-            }
-            return Err(Decline::Invalid(error.to_string()).into());
-        }
+        read_grammar(jobs, &*model.backend, &grammar, &address).await?;
     }
     let _admission = jobs.admission.lock().await;
     if jobs.inbox(&parsed.job).is_some() {
@@ -158,6 +152,23 @@ pub async fn take(
     };
     jobs.start(start, Some(place));
     Ok((events, delivery))
+}
+
+/// Whether a grammar can be followed here.
+async fn read_grammar(
+    jobs: &Jobs,
+    backend: &dyn Backend,
+    grammar: &str,
+    address: &IpAddr,
+) -> Result<(), Refusal> {
+    let read = backend.check_grammar(grammar).await;
+    read.map_err(|error| {
+        // It cost work that nobody pays; a gateway reads what it sends by the same vocabulary before.
+        if matches!(error, EngineError::Grammar(_)) {
+            jobs.strikes.take(address, Instant::now());
+        }
+        Decline::Invalid(error.to_string()).into()
+    })
 }
 
 /// The same job again: its task checks nothing anew but goes by the same address, so the prompt must fit the transaction.

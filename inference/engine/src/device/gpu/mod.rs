@@ -228,7 +228,7 @@ impl Gpu {
         for span in &pass.spans {
             host.pages_at[span.rows.clone()].fill(span.pages.start as i32);
         }
-        self.put(At::PagesAt, &host.pages_at)?;
+        self.put(At::FirstPages, &host.pages_at)?;
         host.pages.clear();
         host.pages.extend(pass.pages.iter().map(|page| page.0));
         self.put(At::Pages, &host.pages)
