@@ -191,18 +191,7 @@ async fn an_older_dump_that_is_restored_shows_a_gap_where_the_spool_has_moved_on
     drain(&url, spool.path(), 50, None).await.unwrap();
     until(&dumped, ROOT, "(3)").await;
     drop(dumped);
-    let manner = mythic_postgres::Manner::named("test");
-    let admin = mythic_postgres::connect(&server.url("postgres"), &manner).await;
-    let (admin, _guard) = admin.unwrap();
-    // The sessions of the one that is copied may still be ending.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while let Err(e) = admin
-        .batch_execute("CREATE DATABASE restored TEMPLATE dumped")
-        .await
-    {
-        assert!(Instant::now() < deadline, "{e:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    postgres::copy(&server, "dumped", "restored").await;
     banks(&mut chain, 4..=40);
     drain(&url, spool.path(), 50, None).await.unwrap();
     let mut reader = Reader::open(ReaderConfig {

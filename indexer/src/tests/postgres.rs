@@ -9,8 +9,12 @@ use std::time::{Duration, Instant};
 use mythic_postgres::Manner;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, chown};
+use tokio::sync::OnceCell;
 
 use crate::migrate;
+
+/// The database that the others of a server are copies of.
+const TEMPLATE: &str = "migrated";
 
 /// A running server; stopped and removed when dropped.
 pub struct Server {
@@ -19,6 +23,8 @@ pub struct Server {
     home: Mutex<PathBuf>,
     child: Mutex<Child>,
     more: Vec<String>,
+    /// Whether [`TEMPLATE`] is there.
+    migrated: OnceCell<()>,
 }
 
 fn bin() -> PathBuf {
@@ -93,6 +99,7 @@ impl Server {
             dir,
             child: Mutex::new(child),
             more,
+            migrated: OnceCell::new(),
         };
         server.wait();
         server
@@ -235,6 +242,26 @@ pub fn shared() -> Arc<Server> {
     })
 }
 
+async fn admin(server: &Server) -> (tokio_postgres::Client, mythic_postgres::ConnectionGuard) {
+    mythic_postgres::connect(&server.url("postgres"), &Manner::named("test"))
+        .await
+        .unwrap()
+}
+
+/// Makes a database that holds what another one does, which nobody may be using.
+pub async fn copy(server: &Server, from: &str, to: &str) {
+    let (admin, _guard) = admin(server).await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // A session that has just ended still counts as a user.
+    while let Err(e) = admin
+        .batch_execute(&format!("CREATE DATABASE {to} TEMPLATE {from}"))
+        .await
+    {
+        assert!(Instant::now() < deadline, "{e:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A migrated database of its own.
 pub struct Database {
     pub url: String,
@@ -249,21 +276,26 @@ impl Database {
     }
 
     pub async fn on(server: Arc<Server>, name: &str) -> Self {
-        let (admin, _guard) =
-            mythic_postgres::connect(&server.url("postgres"), &Manner::named("test"))
-                .await
-                .unwrap();
+        let make = || async { drop(Self::fresh(server.clone(), TEMPLATE).await) };
+        server.migrated.get_or_init(make).await;
+        copy(&server, TEMPLATE, name).await;
+        Self::at(server, name).await
+    }
+
+    /// One that no other was copied to: every migration ran in it.
+    pub async fn fresh(server: Arc<Server>, name: &str) -> Self {
+        let (admin, _guard) = admin(&server).await;
         admin
             .batch_execute(&format!("CREATE DATABASE {name}"))
             .await
             .unwrap();
+        migrate(&server.url(name)).await.unwrap();
         Self::at(server, name).await
     }
 
     /// One that is there.
     pub async fn at(server: Arc<Server>, name: &str) -> Self {
         let url = server.url(name);
-        migrate(&url).await.unwrap();
         let (client, guard) = mythic_postgres::connect(&url, &Manner::named("test"))
             .await
             .unwrap();

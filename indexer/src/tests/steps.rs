@@ -767,7 +767,7 @@ async fn databases_of_a_fresh_server_are_made_at_the_same_time() {
     let server = std::sync::Arc::new(super::postgres::Server::start());
     let make = |name: &'static str| {
         let server = server.clone();
-        tokio::spawn(async move { Database::on(server, name).await })
+        tokio::spawn(async move { Database::fresh(server, name).await })
     };
     for made in ["one", "two", "three", "four"].map(make) {
         let db = made.await.unwrap();
@@ -781,7 +781,7 @@ async fn databases_of_a_fresh_server_are_made_at_the_same_time() {
 
 #[tokio::test]
 async fn migrations_run_once_changed_views_again_and_changed_tables_never() {
-    let db = Database::new("migrations").await;
+    let db = Database::fresh(super::postgres::shared(), "migrations").await;
     let count = db.texts("SELECT count(*) FROM pipeline.migration").await;
     crate::migrate(&db.url).await.unwrap();
     assert_eq!(
