@@ -2,6 +2,7 @@
 # The gateway's pages, clients/dashboard. They want npm; the Node that they are built with is one of the packages of clients/package-lock.json.
 #
 #   scripts/dashboard.sh         builds them into api/static, which the gateway's crate embeds; does nothing where that is done
+#   scripts/dashboard.sh prepare builds them, and makes what tests of all clients need
 #   scripts/dashboard.sh test    checks their types, tests their parts, and tries all of them in Chromium
 #   scripts/dashboard.sh network tries them in Chromium on the running network of MYTHIC_GATEWAY_URL and MYTHIC_RPC_URL
 set -euo pipefail
@@ -58,6 +59,7 @@ prepare() {
 
 case "${1:-}" in
   '') build ;;
+  prepare) prepare ;;
   test)
     prepare
     cd clients/dashboard
@@ -71,7 +73,7 @@ case "${1:-}" in
     "$node" --test tests/browser/network.mjs
     ;;
   *)
-    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
