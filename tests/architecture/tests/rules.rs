@@ -307,6 +307,73 @@ fn every_domain_tag_stands_in_one_file() {
     );
 }
 
+/// Numbers of the lines that begin a block which rustdoc would take for a test.
+fn documentation_tests(text: &str) -> Vec<usize> {
+    let (mut found, mut is_inside, mut is_after_empty) = (Vec::new(), false, true);
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_start();
+        let outer = |line: &str| line.starts_with("///") && !line.starts_with("////");
+        if !line.starts_with("//!") && !outer(line) {
+            (is_inside, is_after_empty) = (false, true);
+            continue;
+        }
+        let said = &line[3..];
+        let words = said.trim();
+        match words
+            .strip_prefix("```")
+            .or_else(|| words.strip_prefix("~~~"))
+        {
+            Some(_) if is_inside => is_inside = false,
+            Some(kind) => {
+                is_inside = true;
+                if kind != "text" {
+                    found.push(number);
+                }
+            }
+            // What is indented behind an empty line is code too.
+            None if !is_inside && is_after_empty && said.starts_with("     ") => {
+                found.push(number);
+            }
+            None => {}
+        }
+        is_after_empty = words.is_empty();
+    }
+    found
+}
+
+#[test]
+fn blocks_that_rustdoc_would_run_are_seen() {
+    let fenced = "/// Adds.\n/// ```\n/// assert_eq!(add(1, 1), 2);\n/// ```\nfn add() {}\n";
+    assert_eq!(documentation_tests(fenced), [2]);
+    assert_eq!(documentation_tests("    //! ~~~rust,no_run\n"), [1]);
+    assert_eq!(documentation_tests("/// Adds.\n///\n///     add();\n"), [3]);
+    for none in [
+        "/// ```text\n///     a -> b\n/// ```\n/// More.\n",
+        "/// A list:\n/// - of one\n///   thing\n",
+        "//// ```\n// ```\nlet fence = \"```\";\n",
+    ] {
+        assert!(documentation_tests(none).is_empty(), "{none}");
+    }
+}
+
+/// `scripts/tests.sh` has cargo run what is in crates and in their `tests`.
+#[test]
+fn no_test_stands_in_documentation_where_nothing_runs_it() {
+    let root = root();
+    let mut unrun = Vec::new();
+    for package in packages(&root).expect("manifests").values() {
+        for source in sources(&root, package).expect("sources") {
+            let lines = documentation_tests(&source.text).into_iter();
+            unrun.extend(lines.map(|line| vec![format!("{}:{line}", source.file)]));
+        }
+    }
+    assert!(
+        unrun.is_empty(),
+        "blocks that are not ```text:\n{}",
+        show(&unrun)
+    );
+}
+
 fn show(rows: &[Vec<String>]) -> String {
     rows.iter()
         .map(|row| row.join("\n    "))
