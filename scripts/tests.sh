@@ -17,7 +17,7 @@ mythic-interface builders document juries noise_error reference
 mythic-lab calibrate formats
 mythic-model document servable
 mythic-program-tests attacks compute_units disputes economics fair_play invariants market market_units random random_disputes success
-mythic-sampling choice course guide options tables
+mythic-sampling choice course guide independent options tables
 mythic-sim seeds
 '
 longest=$((${MYTHIC_TEST_MINUTES:-30} * 60))

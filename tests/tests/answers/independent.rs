@@ -45,10 +45,9 @@ fn verify(subject: &Value) -> Result<Value> {
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_verifier_that_shares_no_code_finds_answers_honest_and_altered_evidence_withheld()
--> Result<()> {
-    let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
+pub async fn a_verifier_that_shares_no_code_finds_answers_honest_and_altered_evidence_withheld(
+    network: &Network,
+) -> Result<()> {
     let file = mythic_model::catalogue::fetch(|_| ()).await?;
     let model = network.model().await?;
     // The second and third are by options: sampling profile 2.
@@ -69,7 +68,7 @@ async fn a_verifier_that_shares_no_code_finds_answers_honest_and_altered_evidenc
         let answer = network.post("/v1/chat/completions", &chat).await?;
         let id = answer["mythic"]["job"].as_str().context("a job")?;
         network.finalized(id).await?;
-        let subject = subject(&network, id, &file).await?;
+        let subject = subject(network, id, &file).await?;
         let found = verify(&subject)?;
         ensure!(found == json!({"finding": "honest"}), "{options}: {found}");
         let mut altered = subject.clone();

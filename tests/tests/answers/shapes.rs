@@ -8,12 +8,10 @@ use mythic_e2e::{
 use mythic_interface::state::{Job, SamplingProfile};
 use serde_json::json;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn official_clients_call_functions_ask_for_json_and_stream_responses() -> Result<()> {
-    let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
-    network.finalized(&network.text("own_job")).await?;
-
-    let python = shapes_python(&network).await?;
+pub async fn official_clients_call_functions_ask_for_json_and_stream_responses(
+    network: &Network,
+) -> Result<()> {
+    let python = shapes_python(network).await?;
     ensure!(python["finish_reason"] == "tool_calls", "{python}");
     let call = &python["call"];
     ensure!(
@@ -42,7 +40,7 @@ async fn official_clients_call_functions_ask_for_json_and_stream_responses() -> 
     ensure!(python["response_call"][0] == "function_call", "{python}");
     ensure!(python["refused"] == "previous_response_id", "{python}");
 
-    let node = shapes_node(&network).await?;
+    let node = shapes_node(network).await?;
     ensure!(
         node["seen"].as_array().is_some_and(|seen| !seen.is_empty()),
         "{node}"

@@ -7,10 +7,9 @@ use mythic_e2e::{
 };
 use serde_json::json;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_have_the_types_that_a_generated_client_expects() -> Result<()> {
-    let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
-    network.finalized(&network.text("own_job")).await?;
+pub async fn answers_have_the_types_that_a_generated_client_expects(
+    network: &Network,
+) -> Result<()> {
     let request = ["lease", "request", "--seconds", "120", "--yes", "--json"];
     let leased: serde_json::Value = serde_json::from_str(&network.mythic(&request)?)?;
     let lease = leased["lease"].as_str().context("no lease")?;
@@ -19,7 +18,7 @@ async fn answers_have_the_types_that_a_generated_client_expects() -> Result<()> 
         .until(&format!("/v1/leases/{lease}"), running)
         .await?;
     let described = network.get("/openapi.json").await?;
-    let mut found = answers(&network, &described).await?;
+    let mut found = answers(network, &described).await?;
     let model = network.model().await?;
     let chat =
         json!({"model": model, "max_tokens": 4, "messages": [{"role": "user", "content": "why?"}]});
