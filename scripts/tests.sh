@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 # The second queue, a crate a line: tests that look at no clock and speak to no process that does. What is not named here is in the first
 # queue, and so are the tests in the crates themselves. cargo takes these names in whichever crate they are: none may be another crate's too.
 computes='
-mythic-architecture deploy docs keys rules
+mythic-architecture deploy docs keys queues rules
 mythic-engine arithmetic device gguf gguf_fuzz layouts llama_cpp llama_cpp_scores options tokenizers verifier
 mythic-interface builders document juries noise_error reference
 mythic-lab calibrate formats
