@@ -8,7 +8,7 @@
 set -muo pipefail
 cd "$(dirname "$0")/.."
 
-# The second queue, a crate a line: tests that look at no clock and speak to no process that does. What is not named here is in the first
+# The second queue, a crate a line: tests that take no times and speak to no process that has deadlines. What is not named here is in the first
 # queue, and so are the tests in the crates themselves. cargo takes these names in whichever crate they are: none may be another crate's too.
 computes='
 mythic-architecture deploy docs keys queues rules
@@ -29,6 +29,8 @@ out=$(mktemp -d)
 touch "$out/results" "$out/lost"
 # Always the whole workspace: fewer crates would have other features, and be built again.
 tests=(cargo test --workspace --locked)
+# Its lines are read here.
+export CARGO_TERM_COLOR=never
 
 say() { (flock 9 && printf '%s\n' "$@") 9>>"$out/lock"; }
 
