@@ -120,6 +120,11 @@ impl Sequence {
         self.prompt
     }
 
+    /// Positions of the prompt that were found and not computed; final once its last is in a pass.
+    pub fn found(&self) -> usize {
+        self.found
+    }
+
     /// Its pages, in the order of positions.
     pub fn pages(&self) -> &[PageId] {
         self.table.pages()
