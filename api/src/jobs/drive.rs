@@ -167,6 +167,7 @@ pub async fn drive(d: &Dispatch<'_>, transaction: String, trace: &Trace) -> Outc
                 output_ids,
                 fingerprint,
                 output_root,
+                cached_tokens,
                 evidence,
                 ..
             }))) => {
@@ -178,7 +179,10 @@ pub async fn drive(d: &Dispatch<'_>, transaction: String, trace: &Trace) -> Outc
                 match incoming.check(said, &evidence) {
                     Err(reason) => Err(reason.into()),
                     Ok(()) => match incoming.done(finish_reason, &evidence).await {
-                        Ok(done) => return Outcome::Done(done),
+                        Ok(mut done) => {
+                            done.end.tell_cached(cached_tokens);
+                            return Outcome::Done(done);
+                        }
                         Err(reason) => Err(reason),
                     },
                 }
@@ -421,6 +425,7 @@ fn end(d: &Dispatch<'_>, finish: Finish, output_tokens: u32) -> ChoiceEnd {
         validator: Pubkey::new_from_array(d.node.validator).to_string(),
         finish,
         prompt_tokens: d.work.plan.prompt_tokens,
+        cached_tokens: None,
         output_tokens,
         cost_lamports: d.work.plan.cost(output_tokens),
         receipt: receipt(d.parts, &d.attempt.job),

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 use crate::{
     harness::{EXACT, MODEL, World, error_of, within},
-    validators::{ANSWER, JSON},
+    validators::{ANSWER, CACHED, JSON},
 };
 
 /// A gateway that serves the exact model too.
@@ -272,6 +272,48 @@ fn text_completions_continue_the_text_itself() {
             .collect();
         assert_eq!(told, ANSWER);
         assert_eq!(events.last().unwrap()["usage"]["prompt_tokens"], 4);
+    });
+}
+
+#[test]
+fn usage_tells_what_the_validator_had_read_before_and_nothing_where_it_said_nothing() {
+    within(|world| async move {
+        let usage = async |path: &str, body: Value| {
+            let request = reqwest::Client::new().post(format!("{}{path}", world.url));
+            let response = request.json(&body).send().await.unwrap();
+            let text = response.text().await.unwrap();
+            let whole: Option<Value> = serde_json::from_str(&text).ok();
+            let last = whole.or_else(|| events(&text).pop()).unwrap();
+            match last.get("response") {
+                Some(response) => response["usage"].clone(),
+                None => last["usage"].clone(),
+            }
+        };
+        let chat = |prompt: &str| json!({"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_tokens": 64, "temperature": 0});
+        let asked = "/v1/chat/completions";
+        let silent = usage(asked, chat("nothing is said")).await;
+        let details = &silent["prompt_tokens_details"];
+        assert_eq!(details, &json!({"audio_tokens": 0}));
+        let told = usage(asked, chat("cached:some")).await;
+        assert_eq!(told["prompt_tokens_details"]["cached_tokens"], CACHED);
+        // No more than there is to read.
+        let more = usage(asked, chat("cached:more")).await;
+        let all = &more["prompt_tokens"];
+        assert_eq!(&more["prompt_tokens_details"]["cached_tokens"], all);
+        let mut body = chat("streamed cached:some");
+        body["stream"] = true.into();
+        body["stream_options"] = json!({"include_usage": true});
+        let told = usage(asked, body).await;
+        assert_eq!(told["prompt_tokens_details"]["cached_tokens"], CACHED);
+        let text =
+            json!({"model": MODEL, "prompt": "cached:some", "max_tokens": 64, "temperature": 0});
+        let told = usage("/v1/completions", text).await;
+        assert_eq!(told["prompt_tokens_details"]["cached_tokens"], CACHED);
+        for stream in [false, true] {
+            let body = json!({"model": MODEL, "input": "cached:some", "max_output_tokens": 64, "temperature": 0, "stream": stream});
+            let told = usage("/v1/responses", body).await;
+            assert_eq!(told["input_tokens_details"]["cached_tokens"], CACHED);
+        }
     });
 }
 

@@ -1,6 +1,7 @@
 //! Validators without an engine: they co-sign, send, answer with a fixed text and submit its true fingerprint, and misbehave
 //! where the prompt says so: `first:decline`, `first:die`, `first:silent`, `first:twice`, `first:noise`, `first:claim` (only the first
 //! validator asked), `break`, `lie`, `slow`, `drip`, `freeze`, `stall`, `unsubmitted`, `all:claim`, `crowd` (two jobs at a time, others declined).
+//! `cached:some` and `cached:more` make them say how much of the prompt they had read before.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -106,6 +107,9 @@ async fn evidence(State(me): State<Arc<Validator>>, Path(id): Path<String>) -> R
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
+
+/// What is said to have been read before of a prompt that has `cached:some`.
+pub const CACHED: u32 = 5;
 
 /// More than the four candidates' own sum: the vocabulary has others.
 pub const LOG_SUM_EXP: f32 = 101.0;
@@ -311,6 +315,8 @@ struct Script {
     stall: bool,
     /// Says that it is done, and submits nothing.
     unsubmitted: bool,
+    /// What it says that it had read of the prompt before.
+    cached: Option<u32>,
     /// What it says.
     text: &'static str,
 }
@@ -329,6 +335,11 @@ impl Script {
             freeze: is("freeze"),
             stall: is("stall"),
             unsubmitted: is("unsubmitted"),
+            cached: match prompt {
+                _ if is("cached:some") => Some(CACHED),
+                _ if is("cached:more") => Some(u32::MAX),
+                _ => None,
+            },
             text: said(prompt),
         }
     }
@@ -369,6 +380,7 @@ fn claim(me: &Validator, request: &InferenceRequest) -> Response {
         fingerprint: hex::encode(digests.fingerprint),
         output_root: hex::encode(digests.output_root),
         submit_signature: None,
+        cached_tokens: None,
         evidence: Box::new(evidence),
     });
     let events = events
@@ -497,6 +509,7 @@ async fn answer(
             fingerprint: hex::encode(digests.fingerprint),
             output_root: hex::encode(digests.output_root),
             submit_signature: None,
+            cached_tokens: script.cached,
             evidence: Box::new(evidence),
         })
         .await;

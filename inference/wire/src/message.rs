@@ -90,6 +90,10 @@ pub enum NodeEvent {
         output_root: String,
         /// Base58 signature of the SubmitResult; `None` if it had not been sent when this was (it follows on chain).
         submit_signature: Option<String>,
+        /// Tokens of the prompt that the engine found in its prefix cache; absent where that is not known. Nothing that is
+        /// hashed holds it, so it is the node's word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cached_tokens: Option<u32>,
         /// The evidence bundle.
         evidence: Box<Evidence>,
     },

@@ -18,7 +18,7 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::harness::{PATIENCE, Puppet, World, any_port, expected, post, run_node};
+use crate::harness::{CACHED_TOKENS, PATIENCE, Puppet, World, any_port, expected, post, run_node};
 
 const QUICK: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_millis(60);
@@ -72,6 +72,7 @@ async fn a_cosigned_job_is_streamed_committed_and_proved() {
         fingerprint,
         output_root,
         submit_signature,
+        cached_tokens,
         evidence,
     }) = events.last()
     else {
@@ -79,6 +80,7 @@ async fn a_cosigned_job_is_streamed_committed_and_proved() {
     };
     assert_eq!((*finish_reason, output_ids), (Finish::Length, &tokens));
     assert!(submit_signature.is_some());
+    assert_eq!(*cached_tokens, Some(CACHED_TOKENS));
     let state = world
         .until(&job, Commitment::Finalized, "submitted", |j| {
             j.status() == Some(JobStatus::Submitted)

@@ -111,6 +111,7 @@ impl JobTask {
                 .map(hex::encode)
                 .unwrap_or_default(),
             submit_signature: self.submit_signature.clone(),
+            cached_tokens: self.made.first().and_then(|step| step.cached_tokens),
             evidence: Box::new(evidence.clone()),
         };
         self.done_told = client.try_send(event).is_ok();
@@ -151,6 +152,7 @@ fn replay(saved: &Saved, model: &ServedModel) -> Vec<Step> {
             top4: *top4,
             text: std::mem::take(&mut text),
             log_sum_exp: None,
+            cached_tokens: None,
             finish: None,
         })
         .collect()

@@ -27,6 +27,9 @@ pub struct Puppet {
 /// What the puppet says when it is asked for log-probabilities.
 const LOG_SUM_EXP: f32 = 7.5;
 
+/// What it says that it found of every prompt.
+pub const CACHED_TOKENS: u32 = 3;
+
 fn four(position: u32) -> [(u32, i32); 4] {
     let base = 100 + position * 4;
     [
@@ -85,6 +88,7 @@ impl Backend for Puppet {
                     top4,
                     text: format!("{token} "),
                     log_sum_exp: request.logprobs.then_some(LOG_SUM_EXP),
+                    cached_tokens: (position == 0).then_some(CACHED_TOKENS),
                     finish,
                 };
                 if sender.send(Ok(step)).await.is_err() {
