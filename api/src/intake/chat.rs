@@ -22,7 +22,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::JsonBytes,
+    http::{Caller, JsonBytes},
     jobs::enter::Entered,
 };
 
@@ -41,6 +41,7 @@ use crate::{
               (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn completions(
     State(app): State<Arc<App>>,
+    Caller(address): Caller,
     trace: Trace,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
@@ -50,6 +51,7 @@ pub async fn completions(
     let intake = Intake {
         app: &app,
         headers: &headers,
+        address,
         trace,
         body: &body,
         route: "/v1/chat/completions",

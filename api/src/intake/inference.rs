@@ -23,7 +23,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::{JsonBytes, Query},
+    http::{Caller, JsonBytes, Query},
     jobs::{answer::ChoiceEnd, enter::Entered},
     routes::jobs,
     store::index::jobs::JobDetails,
@@ -71,6 +71,7 @@ pub struct Inference {
               (status = 502, description = "validator_failed, chain_refused", body = ErrorBody), (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn inference(
     State(app): State<Arc<App>>,
+    Caller(address): Caller,
     Query(query): Query<InferenceQuery>,
     trace: Trace,
     headers: HeaderMap,
@@ -86,6 +87,7 @@ pub async fn inference(
     let intake = Intake {
         app: &app,
         headers: &headers,
+        address,
         trace,
         body: &body,
         route,

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::JsonBytes,
+    http::{Caller, JsonBytes},
     jobs::{
         answer::{ChoiceAnswer, ChoiceEnd},
         enter::Entered,
@@ -294,6 +294,7 @@ impl Script for Texts {
               (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn completions(
     State(app): State<Arc<App>>,
+    Caller(address): Caller,
     trace: Trace,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
@@ -308,6 +309,7 @@ pub async fn completions(
     let intake = Intake {
         app: &app,
         headers: &headers,
+        address,
         trace,
         body: &body,
         route: "/v1/completions",

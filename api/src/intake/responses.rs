@@ -27,7 +27,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::JsonBytes,
+    http::{Caller, JsonBytes},
     jobs::enter::Entered,
 };
 
@@ -326,6 +326,7 @@ fn parse(body: &[u8]) -> ApiResult<(ChatRequest, Repeated)> {
               (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn create(
     State(app): State<Arc<App>>,
+    Caller(address): Caller,
     trace: Trace,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
@@ -335,6 +336,7 @@ pub async fn create(
     let intake = Intake {
         app: &app,
         headers: &headers,
+        address,
         trace,
         body: &body,
         route: "/v1/responses",

@@ -1,9 +1,9 @@
 //! What shapes an answer: options of sampling, formats, functions; and OpenAI's other two APIs on the same path.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
-use mythic_api::app::App;
+use mythic_api::{app::App, http::Asker};
 use mythic_interface::state::{Job, SamplingProfile};
 use mythic_sampling::Options;
 use serde_json::{Value, json};
@@ -153,6 +153,68 @@ fn what_no_model_can_honour_is_refused_by_name() {
                 "{text}"
             );
         }
+    });
+}
+
+#[test]
+fn schemas_that_can_not_be_followed_cost_who_sends_them_and_nobody_else() {
+    within(|world| async move {
+        let app = exact(world).await;
+        // It keeps every limit, and no object is one of it.
+        let schema = json!({"type": "object", "required": ["a"],
+            "properties": {"a": {"type": "string", "minLength": 5, "maxLength": 2}}});
+        let bad = json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}});
+        let good = json!({"response_format": {"type": "json_object"}});
+        let path = "/v1/chat/completions";
+        let mut refused = 0;
+        let error = loop {
+            let (status, text) = post(&app, path, &chat("[json]", &bad)).await;
+            let body: Value = serde_json::from_str(&text).unwrap();
+            if status == 429 {
+                break body["error"].clone();
+            }
+            assert_eq!(
+                (status, &body["error"]["param"]),
+                (400, &json!("response_format")),
+                "{text}"
+            );
+            refused += 1;
+            assert!(refused < 40, "it is read again and again");
+        };
+        assert!(refused >= 10, "{refused}");
+        assert_eq!(error["code"], "rate_limit_exceeded");
+        let (status, text) = post(&app, path, &chat("[json]", &good)).await;
+        assert_eq!(status, 429, "{text}");
+        // What needs no reading goes on.
+        answered(&app, path, &chat("plain", &json!({}))).await;
+        // Without a key another asks.
+        let mut body = json!({"model": EXACT, "prompt": "x"});
+        body["response_format"] = good["response_format"].clone();
+        answered(&app, "/v1/estimate", &body).await;
+    });
+}
+
+#[test]
+fn schemas_that_wait_to_be_read_hold_up_no_other_prompt() {
+    within(|world| async move {
+        let app = exact(world).await;
+        let someone = Asker::Key("someone".into());
+        let mut turns = Vec::new();
+        let short = Duration::from_millis(100);
+        while let Ok(Ok(turn)) = tokio::time::timeout(short, app.edge.reading(&someone)).await {
+            turns.push(turn);
+        }
+        let path = "/v1/chat/completions";
+        let shaped = chat(
+            "[json]",
+            &json!({"response_format": {"type": "json_object"}}),
+        );
+        let (status, text) = post(&app, path, &shaped).await;
+        assert_eq!(status, 503, "{text}");
+        assert!(text.contains("gateway_busy"), "{text}");
+        answered(&app, path, &chat("plain", &json!({}))).await;
+        turns.pop();
+        answered(&app, path, &shaped).await;
     });
 }
 
