@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::{
     completion::Usage,
     entry::{Intake, whole, with_headers},
+    format::Format,
     openai::ChatRequest,
     render::usage,
     shapes,
@@ -79,6 +80,12 @@ pub async fn inference(
 ) -> ApiResult<Response> {
     let request = ChatRequest::parse_inference(&body)?;
     let open = query.wait == Some(false);
+    if open && request.format != Format::Text {
+        return Err(ApiError::unsupported(
+            "response_format",
+            "response_format is not supported with wait=false: whoever takes an open job loses stake for giving it up late, so nodes follow no grammar there; leave it out, or wait for the answer",
+        ));
+    }
     let route = if open {
         "/v1/inference?wait=false"
     } else {

@@ -195,6 +195,23 @@ fn schemas_that_can_not_be_followed_cost_who_sends_them_and_nobody_else() {
 }
 
 #[test]
+fn an_open_job_takes_no_format_and_is_not_made() {
+    within(|world| async move {
+        let app = exact(world).await;
+        let body =
+            json!({"model": EXACT, "prompt": "open", "response_format": {"type": "json_object"}});
+        let (status, text) = post(&app, "/v1/inference?wait=false", &body).await;
+        let body: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (status, &body["error"]["param"]),
+            (400, &json!("response_format")),
+            "{text}"
+        );
+        assert_eq!(body["error"]["code"], "unsupported_parameter");
+    });
+}
+
+#[test]
 fn schemas_that_wait_to_be_read_hold_up_no_other_prompt() {
     within(|world| async move {
         let app = exact(world).await;
