@@ -9,7 +9,8 @@ use mythic_interface::state::Job;
 use mythic_sampling::Options;
 use mythic_trace::{Kind, Span};
 use mythic_wire::{
-    Evidence, Finish, InferenceRequest, NodeEvent, evidence::options_fit, parse_hex32,
+    Evidence, Finish, GRAMMAR_LIMIT, InferenceRequest, NodeEvent, evidence::options_fit,
+    parse_hex32,
 };
 use solana_pubkey::Pubkey;
 use tokio::time::{Instant, timeout_at};
@@ -65,6 +66,8 @@ pub enum Outcome {
     Failed(String),
     /// The answer broke off after content: why, and what was handed out.
     Broken(String, Vec<u32>),
+    /// The answer could not follow its grammar to the end, as no other validator's could.
+    Unfollowed,
     /// The client went away; `let_down` = it had waited long for a first token.
     Gone {
         /// It counts against the validator.
@@ -156,11 +159,7 @@ pub async fn drive(d: &Dispatch<'_>, transaction: String, trace: &Trace) -> Outc
                 ..
             }))) => incoming.token(position, token, &top4, log_sum_exp),
             Ok(Some(Ok(NodeEvent::Error { code, message }))) => {
-                if incoming.output.is_empty() {
-                    return Outcome::Declined(code, message.chars().take(500).collect());
-                }
-                let message: String = message.chars().take(200).collect();
-                Err(format!("{code}: {message}"))
+                return incoming.ended(code, &message);
             }
             Ok(Some(Ok(NodeEvent::Done {
                 finish_reason,
@@ -383,6 +382,20 @@ impl<'a> Incoming<'a> {
                 pace,
             ),
         }))
+    }
+
+    /// The validator says that there will be no answer, or no more of it.
+    fn ended(self, code: String, message: &str) -> Outcome {
+        if self.output.is_empty() {
+            return Outcome::Declined(code, message.chars().take(500).collect());
+        }
+        let options = self.d.work.plan.options.as_ref();
+        // Of an answer that has a grammar its word is taken: it gives up what it would be paid for.
+        if code == GRAMMAR_LIMIT && options.is_some_and(|options| options.grammar.is_some()) {
+            return Outcome::Unfollowed;
+        }
+        let message: String = message.chars().take(200).collect();
+        self.failed(format!("{code}: {message}"))
     }
 
     /// Before the first token another validator may be asked; after it the answer is this one's.

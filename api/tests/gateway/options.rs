@@ -195,6 +195,33 @@ fn schemas_that_can_not_be_followed_cost_who_sends_them_and_nobody_else() {
 }
 
 #[test]
+fn a_grammar_that_meets_a_limit_on_the_way_is_no_fault_of_the_validators() {
+    within(|world| async move {
+        let app = exact(world).await;
+        let path = "/v1/chat/completions";
+        let format = json!({"response_format": {"type": "json_object"}});
+        // Three failures in a row would close each validator for a while.
+        for at in 0..8 {
+            let ask = chat(&format!("limited [json] {at}"), &format);
+            let (status, text) = post(&app, path, &ask).await;
+            let body: Value = serde_json::from_str(&text).unwrap();
+            let error = &body["error"];
+            assert_eq!(
+                (status, &error["code"]),
+                (422, &json!("grammar_limit")),
+                "{text}"
+            );
+            assert!(error["job_id"].is_string());
+        }
+        answered(&app, path, &chat("[json]", &format)).await;
+        assert_eq!(app.validators.open_breakers(), 0);
+        // Where there is no grammar, the word is none.
+        let (status, text) = post(&app, path, &chat("limited", &json!({}))).await;
+        assert_eq!(status, 502, "{text}");
+    });
+}
+
+#[test]
 fn an_open_job_takes_no_format_and_is_not_made() {
     within(|world| async move {
         let app = exact(world).await;

@@ -1,6 +1,7 @@
 //! Validators without an engine: they co-sign, send, answer with a fixed text and submit its true fingerprint, and misbehave
 //! where the prompt says so: `first:decline`, `first:die`, `first:silent`, `first:twice`, `first:noise`, `first:claim` (only the first
 //! validator asked), `break`, `lie`, `slow`, `drip`, `freeze`, `stall`, `unsubmitted`, `all:claim`, `crowd` (two jobs at a time, others declined).
+//! `limited` makes them give the answer up because of its grammar after five tokens.
 //! `cached:some` and `cached:more` make them say how much of the prompt they had read before.
 
 use std::{
@@ -25,7 +26,7 @@ use mythic_client::{ChainClient, Commitment, ix};
 use mythic_interface::{ix::SubmitResult, le::U32, sampler::Sampling, state::Job};
 use mythic_sampling::Options;
 use mythic_wire::evidence::{Draft, Evidence};
-use mythic_wire::{ErrorBody, Finish, InferenceRequest, NodeEvent};
+use mythic_wire::{ErrorBody, Finish, GRAMMAR_LIMIT, InferenceRequest, NodeEvent};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -315,6 +316,8 @@ struct Script {
     stall: bool,
     /// Says that it is done, and submits nothing.
     unsubmitted: bool,
+    /// Says after the fifth token that the grammar met a limit.
+    limited: bool,
     /// What it says that it had read of the prompt before.
     cached: Option<u32>,
     /// What it says.
@@ -335,6 +338,7 @@ impl Script {
             freeze: is("freeze"),
             stall: is("stall"),
             unsubmitted: is("unsubmitted"),
+            limited: is("limited"),
             cached: match prompt {
                 _ if is("cached:some") => Some(CACHED),
                 _ if is("cached:more") => Some(u32::MAX),
@@ -441,6 +445,11 @@ async fn answer(
     let (mut output, finish) = written(script.text, job, request);
     for (position, token) in (0u32..).zip(&output) {
         if script.broken && position == 5 {
+            return;
+        }
+        if script.limited && position == 5 {
+            let (code, message) = (GRAMMAR_LIMIT.into(), "it met a limit".into());
+            let _ = out.send(NodeEvent::Error { code, message }).await;
             return;
         }
         if script.freeze || (script.stall && position >= 5) {

@@ -13,6 +13,8 @@ pub const MAX_PROMPT_TOKENS: usize = 262_144;
 pub const MAX_STOPS: usize = 4;
 /// Longest stop string, in bytes.
 pub const MAX_STOP_BYTES: usize = 256;
+/// [`NodeEvent::Error`] of an answer that could not follow its grammar to the end within the limits that are everybody's.
+pub const GRAMMAR_LIMIT: &str = "grammar_limit";
 /// How often a node announces itself, in seconds. A gateway forgets it after three that did not come.
 pub const ANNOUNCE_SECONDS: u64 = 10;
 

@@ -4877,7 +4877,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description idempotency_key_reused */
+            /** @description idempotency_key_reused, grammar_limit */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5359,7 +5359,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description idempotency_key_reused */
+            /** @description idempotency_key_reused, grammar_limit */
             422: {
                 headers: {
                     [name: string]: unknown;

@@ -9,7 +9,7 @@ use mythic_client::{Commitment, ix, pda};
 use mythic_interface::{
     ix::RequestInference,
     output,
-    state::{EndReason, JobStatus, SamplingProfile, Validator},
+    state::{EndReason, Job, JobStatus, SamplingProfile, Validator},
 };
 use mythic_node::NodeConfig;
 use mythic_sampling::Options;
@@ -198,9 +198,15 @@ async fn options_of_an_open_job_are_followed_but_a_grammar_is_given_back_for_not
             j.status() == Some(JobStatus::Refunded)
         })
         .await;
-    assert_eq!(state.end_reason, EndReason::Declined as u8);
-    assert_eq!(state.no_show_amount.get(), 0);
-    let address = pda::validator(&world.authority.pubkey());
+    gave_up_for_nothing(&world, &state).await;
+}
+
+/// The validator declined this job and no other, which took nothing of its stake.
+async fn gave_up_for_nothing(world: &World, job: &Job) {
+    assert_eq!(job.end_reason, EndReason::Declined as u8);
+    assert_eq!(job.refunded_amount, job.ceiling);
+    assert_eq!(job.no_show_amount.get(), 0);
+    let address = pda::validator(world.authority.pubkey());
     let (_, validator) = (world.chain.account::<Validator>(&address).await)
         .unwrap()
         .unwrap();
@@ -208,6 +214,31 @@ async fn options_of_an_open_job_are_followed_but_a_grammar_is_given_back_for_not
         (validator.jobs_declined.get(), validator.jobs_missed.get()),
         (1, 0)
     );
+    assert_eq!(validator.stake, validator.staked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_whose_grammar_meets_a_limit_on_the_way_cost_a_node_that_signed_for_them_no_stake()
+{
+    let mut world = World::start(60).await;
+    world.model = world.succeed_model().await;
+    let node = world.node(SLOW);
+    let (job, request) = by_grammar(&world, 5, "start: \"limited\"").await;
+    let code = match post(&node, &request).await {
+        // It was given up before the chain showed it.
+        Err((_, code)) => code,
+        Ok(events) => match events.all().await.pop() {
+            Some(NodeEvent::Error { code, .. }) => code,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert_eq!(code, wire::GRAMMAR_LIMIT);
+    let state = world
+        .until(&job, Commitment::Processed, "refunded", |j| {
+            j.status() == Some(JobStatus::Refunded)
+        })
+        .await;
+    gave_up_for_nothing(&world, &state).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

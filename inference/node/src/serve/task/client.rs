@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use mythic_engine::Step;
 use mythic_interface::output;
-use mythic_wire::NodeEvent;
+use mythic_wire::{GRAMMAR_LIMIT, NodeEvent};
 use solana_transaction::versioned::VersionedTransaction;
 use tokio::sync::mpsc;
 
@@ -129,6 +129,10 @@ impl JobTask {
                 Failure::Engine => (
                     "engine_failed",
                     "the engine failed; the job is declined and refunded",
+                ),
+                Failure::Grammar => (
+                    GRAMMAR_LIMIT,
+                    "the answer's grammar met a limit on the way; the job is declined and refunded",
                 ),
                 Failure::Lost => ("job_lost", "the job ended, or went to another validator"),
             };

@@ -30,6 +30,19 @@ const LOG_SUM_EXP: f32 = 7.5;
 /// What it says that it found of every prompt.
 pub const CACHED_TOKENS: u32 = 3;
 
+/// Tokens after which it gives up an answer whose grammar has `limited` in it.
+const LIMIT: u32 = 3;
+
+fn is_limited(sampler: &Sampler) -> bool {
+    match sampler {
+        Sampler::Full { options, .. } => {
+            let grammar = options.grammar.as_deref();
+            grammar.is_some_and(|text| text.contains("limited"))
+        }
+        Sampler::Verified { .. } | Sampler::Free { .. } => false,
+    }
+}
+
 fn four(position: u32) -> [(u32, i32); 4] {
     let base = 100 + position * 4;
     [
@@ -58,6 +71,7 @@ impl Backend for Puppet {
     ) -> Result<Steps, EngineError> {
         let (sender, receiver) = mpsc::channel(request.max_tokens as usize + 1);
         let pause = self.pause;
+        let limited = is_limited(&request.sampler);
         self.seen.lock().unwrap().extend(request.prompt_ids.last());
         tokio::spawn(async move {
             for position in 0..request.max_tokens {
@@ -67,6 +81,11 @@ impl Backend for Puppet {
                         return;
                     }
                     () = tokio::time::sleep(pause) => {}
+                }
+                if limited && position == LIMIT {
+                    let limit = EngineError::Grammar("it meets a limit".into());
+                    let _ = sender.send(Err(limit)).await;
+                    return;
                 }
                 let top4 = four(position);
                 let token = match request.sampler {
