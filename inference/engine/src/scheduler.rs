@@ -111,6 +111,11 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// Positions of the prompt that were found and not computed; final once its last is in a pass.
+    pub fn found(&self) -> usize {
+        self.found
+    }
+
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
@@ -118,11 +123,6 @@ impl Sequence {
     /// Tokens of the prompt.
     pub fn prompt(&self) -> usize {
         self.prompt
-    }
-
-    /// Positions of the prompt that were found and not computed; final once its last is in a pass.
-    pub fn found(&self) -> usize {
-        self.found
     }
 
     /// Its pages, in the order of positions.
