@@ -223,7 +223,7 @@ async fn options_whose_grammar_meets_a_limit_on_the_way_cost_a_node_that_signed_
     let mut world = World::start(60).await;
     world.model = world.succeed_model().await;
     let node = world.node(SLOW);
-    let (job, request) = by_grammar(&world, 5, "start: \"limited\"").await;
+    let (job, request) = by_grammar(&world, 5, "start: \"explodes\"").await;
     let code = match post(&node, &request).await {
         // It was given up before the chain showed it.
         Err((_, code)) => code,

@@ -16,7 +16,8 @@ use solana_pubkey::Pubkey;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// A model without weights: the same tokens for the same seed, at a given pace.
+/// A model without weights: the same tokens for the same seed, at a given pace. A grammar with the word `unreadable` it can't read,
+/// one with `explodes` it can't follow beyond two tokens.
 #[derive(Default)]
 pub struct Puppet {
     pub pause: Duration,
@@ -29,19 +30,6 @@ const LOG_SUM_EXP: f32 = 7.5;
 
 /// What it says that it found of every prompt.
 pub const CACHED_TOKENS: u32 = 3;
-
-/// Tokens after which it gives up an answer whose grammar has `limited` in it.
-const LIMIT: u32 = 3;
-
-fn is_limited(sampler: &Sampler) -> bool {
-    match sampler {
-        Sampler::Full { options, .. } => {
-            let grammar = options.grammar.as_deref();
-            grammar.is_some_and(|text| text.contains("limited"))
-        }
-        Sampler::Verified { .. } | Sampler::Free { .. } => false,
-    }
-}
 
 fn four(position: u32) -> [(u32, i32); 4] {
     let base = 100 + position * 4;
@@ -71,7 +59,8 @@ impl Backend for Puppet {
     ) -> Result<Steps, EngineError> {
         let (sender, receiver) = mpsc::channel(request.max_tokens as usize + 1);
         let pause = self.pause;
-        let limited = is_limited(&request.sampler);
+        let gives_up = matches!(&request.sampler, Sampler::Full { options, .. }
+            if options.grammar.as_deref().is_some_and(|text| text.contains("explodes")));
         self.seen.lock().unwrap().extend(request.prompt_ids.last());
         tokio::spawn(async move {
             for position in 0..request.max_tokens {
@@ -82,8 +71,8 @@ impl Backend for Puppet {
                     }
                     () = tokio::time::sleep(pause) => {}
                 }
-                if limited && position == LIMIT {
-                    let limit = EngineError::Grammar("it meets a limit".into());
+                if gives_up && position == 2 {
+                    let limit = EngineError::Grammar("a limit was met".into());
                     let _ = sender.send(Err(limit)).await;
                     return;
                 }
