@@ -37,7 +37,7 @@ mod worker;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mythic_interface::sampler::Top4;
 use parking_lot::Mutex;
@@ -54,7 +54,7 @@ use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::servable::{self, Servable, ServableError};
 use mythic_sampling::course::Shown;
-use mythic_sampling::{Guide, GuideError};
+use mythic_sampling::{GuideError, guide};
 use residuals::{Answers, PageRows, Residuals, RowShape};
 use scheduler::{Limits, Refusal, Request, Scheduler};
 use shared::{Counters, Gate, Shared};
@@ -72,10 +72,6 @@ pub use request::{
 /// Longest list of stop strings, and longest of them in bytes.
 const MAX_STOPS: usize = 16;
 const MAX_STOP_BYTES: usize = 1_024;
-/// Longest that a grammar may take to be read and to give its first mask, if an answer is to follow it. Whoever makes the answer and
-/// whoever checks it reads it again, and there no clock counts.
-const LONGEST_READING: Duration = Duration::from_secs(10);
-
 /// Most rows whose logits are asked for at once.
 const MOST_OUTPUTS: usize = 32;
 
@@ -420,15 +416,7 @@ impl Engine {
     /// blocks. What it refuses is refused before anybody pays, also what takes too long.
     pub async fn check_grammar(&self, grammar: &str) -> Result<(), EngineError> {
         let (facts, grammar) = (self.facts.clone(), grammar.to_owned());
-        let read = tokio::task::spawn_blocking(move || {
-            let words = facts.words.get()?;
-            let began = Instant::now();
-            Guide::new(words, &grammar)?.mask()?;
-            match began.elapsed() > LONGEST_READING {
-                true => Err(GuideError::Grammar("it takes too long to read".into())),
-                false => Ok(()),
-            }
-        });
+        let read = tokio::task::spawn_blocking(move || guide::read(facts.words.get()?, &grammar));
         match read.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(EngineError::Grammar(error.to_string())),

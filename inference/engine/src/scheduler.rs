@@ -111,6 +111,11 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// Positions of the prompt that were found and not computed; final once its last is in a pass.
+    pub fn found(&self) -> usize {
+        self.found
+    }
+
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }

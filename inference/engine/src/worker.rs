@@ -46,6 +46,8 @@ enum Chooser {
 enum Kind {
     Generate {
         made: u32,
+        /// Positions of its prompt that were found in the prefix cache.
+        cached: u32,
         chooser: Chooser,
         ending: Ending,
         logprobs: bool,
@@ -122,6 +124,7 @@ impl Job {
             id,
             kind: Kind::Generate {
                 made: 0,
+                cached: 0,
                 chooser,
                 ending: Ending::new(request.stop, request.max_tokens),
                 logprobs: request.logprobs,
@@ -184,6 +187,13 @@ impl Job {
         }
     }
 
+    /// Takes note of how much of its prompt was found and not computed.
+    fn found(&mut self, positions: usize) {
+        if let Kind::Generate { cached, .. } = &mut self.kind {
+            *cached = u32::try_from(positions).unwrap_or(u32::MAX);
+        }
+    }
+
     /// What it wants of the logits of the position `ahead` of the next that it hasn't seen.
     fn keep(&self, ahead: usize) -> Keep {
         match &self.kind {
@@ -222,7 +232,7 @@ impl Job {
         formatter: &PromptFormatter,
         masks: &Masks,
     ) -> Result<Next, EngineError> {
-        let (made, chooser, ending, steps) = match &mut self.kind {
+        let (made, cached, chooser, ending, steps) = match &mut self.kind {
             Kind::Check {
                 claimed,
                 found,
@@ -247,11 +257,12 @@ impl Job {
             }
             Kind::Generate {
                 made,
+                cached,
                 chooser,
                 ending,
                 steps,
                 ..
-            } => (made, chooser, ending, steps),
+            } => (made, *cached, chooser, ending, steps),
         };
         let position = *made;
         let Some(token) = chooser.choose(position, kept, logits)? else {
@@ -266,6 +277,7 @@ impl Job {
             top4: kept.top4,
             text: added.text,
             log_sum_exp: kept.log_sum_exp,
+            cached_tokens: (position == 0).then_some(cached),
             finish: added.finish,
         };
         // The channel has room for every step; a closed one is seen before the next pass.
@@ -618,10 +630,11 @@ impl Worker {
         self.owners.clear();
         for share in &self.plan {
             let (Some(sequence), Some(job)) =
-                (scheduler.running(share.id), self.jobs.get(&share.id))
+                (scheduler.running(share.id), self.jobs.get_mut(&share.id))
             else {
                 continue;
             };
+            job.found(sequence.found());
             let (first, page) = (self.pass.rows.len(), self.pass.pages.len());
             let wanted = (sequence.prompt() - 1).max(share.from);
             for position in share.from..share.from + share.rows {
