@@ -9,7 +9,8 @@
 
 /// So many tokens must have come before, in their order, for what followed them to be proposed.
 const MATCHED: usize = 3;
-/// Most tokens that are proposed at once.
+/// Tokens that are proposed at first, and most at once: twice as many each time that all were chosen, as many as were chosen otherwise.
+const FIRST: usize = 2;
 const MOST: usize = 8;
 
 /// The bound as an account: a row gives one, an accepted proposal so much besides, and a rejected one costs so much.
@@ -19,10 +20,22 @@ const REJECTED: u32 = 40;
 const MOST_CREDIT: u32 = 2 * MOST as u32 * REJECTED;
 
 /// Proposes tokens of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Proposer {
     credit: u32,
+    /// Most that are proposed next.
+    most: usize,
     proposed: Vec<u32>,
+}
+
+impl Default for Proposer {
+    fn default() -> Self {
+        Self {
+            credit: 0,
+            most: FIRST,
+            proposed: Vec::new(),
+        }
+    }
 }
 
 impl Proposer {
@@ -34,7 +47,7 @@ impl Proposer {
     /// Proposes what may follow `tokens`: `most` at most, and no more than could be paid for if all were rejected.
     pub fn propose(&mut self, tokens: &[u32], most: usize) {
         self.proposed.clear();
-        let most = most.min(MOST).min((self.credit / REJECTED) as usize);
+        let most = most.min(self.most).min((self.credit / REJECTED) as usize);
         if most == 0 {
             return;
         }
@@ -57,6 +70,11 @@ impl Proposer {
         let accepted = pairs.take_while(|(proposed, chosen)| proposed == chosen);
         let accepted = accepted.count();
         let rejected = self.proposed.len() - accepted;
+        if rejected > 0 {
+            self.most = accepted.max(1);
+        } else if accepted > 0 {
+            self.most = (2 * self.most).min(MOST);
+        }
         self.proposed.clear();
         let paid = self.credit.saturating_sub(REJECTED * rejected as u32);
         let earned = (rows + accepted) as u32 + ACCEPTED * accepted as u32;
@@ -80,15 +98,17 @@ mod tests {
 
     use super::*;
 
-    /// With so many rows computed.
-    fn proposer(rows: usize) -> Proposer {
-        let mut proposer = Proposer::default();
-        assert_eq!(proposer.settle(rows, &[]), 0);
-        proposer
+    /// One that may propose many.
+    fn proposer(credit: u32) -> Proposer {
+        Proposer {
+            credit,
+            most: MOST,
+            ..Proposer::default()
+        }
     }
 
     fn proposed(tokens: &[u32], most: usize) -> Vec<u32> {
-        let mut proposer = proposer(1_000);
+        let mut proposer = proposer(MOST_CREDIT);
         proposer.propose(tokens, most);
         proposer.proposed().to_vec()
     }
@@ -123,11 +143,28 @@ mod tests {
             (&[9, 5, 6], 0),
         ];
         for (chosen, accepted) in cases {
-            let mut proposer = proposer(1_000);
+            let mut proposer = proposer(MOST_CREDIT);
             proposer.propose(&tokens, 3);
             assert_eq!(proposer.settle(1, chosen), accepted, "{chosen:?}");
             assert!(proposer.proposed().is_empty(), "a pass takes them");
         }
+    }
+
+    #[test]
+    fn more_are_proposed_the_more_were_chosen() {
+        let circle: Vec<u32> = (0..40).map(|i| i % 5).collect();
+        let mut proposer = Proposer {
+            credit: MOST_CREDIT,
+            ..Proposer::default()
+        };
+        let mut lengths = Vec::new();
+        for chosen in [8, 8, 8, 3, 8, 0, 8, 8] {
+            proposer.propose(&circle, 100);
+            lengths.push(proposer.proposed().len());
+            let next: Vec<u32> = (40..40 + chosen).map(|i| i % 5).collect();
+            proposer.settle(1, &next);
+        }
+        assert_eq!(lengths, [2, 4, 8, 8, 3, 6, 1, 2]);
     }
 
     #[test]
@@ -158,7 +195,7 @@ mod tests {
             let mut tokens: Vec<u32> = (0..rng.random_range(1..400))
                 .map(|_| rng.random_range(0..kinds))
                 .collect();
-            let mut proposer = proposer(tokens.len());
+            let mut proposer = proposer(tokens.len() as u32);
             let (mut rows, mut accepted, mut rejected) = (tokens.len(), 0, 0);
             for _ in 0..300 {
                 proposer.propose(&tokens, rng.random_range(0..12));
