@@ -131,8 +131,8 @@ async fn answers_are_the_same_bits_whatever_chooses_them_and_beside_any_others()
     assert_eq!(read_ahead(&plain).await, (0, 0));
     for streams in [1, 4, 16] {
         let ahead = engine(true, &config);
-        let twice = requests.len().max(streams);
-        let many: Vec<_> = requests.iter().cycle().take(twice).cloned().collect();
+        let count = requests.len().max(streams);
+        let many: Vec<_> = requests.iter().cycle().take(count).cloned().collect();
         for (first, together) in many.chunks(streams).enumerate() {
             for (at, answer) in all(&ahead, together).await.into_iter().enumerate() {
                 let which = (first * streams + at) % requests.len();

@@ -670,3 +670,36 @@ fn what_was_not_chosen_is_read_again_and_costs_what_the_bound_allows() {
     assert_eq!(t.accepted, 0);
     assert!(t.proposed > 5 && t.proposed <= (120 + 300) / 40, "{t:?}");
 }
+
+#[test]
+fn what_was_to_be_read_ahead_is_forgotten_with_the_rest() {
+    let mut s = Scheduler::new(Limits {
+        chunk: 128,
+        ..limits()
+    });
+    let next = |at: usize| at as u32 % 5;
+    let id = s.submit(speculative((0..120).map(|i| i % 5), 60)).unwrap();
+    for _ in 0..3 {
+        speculative_pass(&mut s, next);
+    }
+    let mut pass = Vec::new();
+    s.plan(&mut pass);
+    assert!(pass[0].proposed > 1);
+    // The device fails behind the second of its rows.
+    let known = s.running(id).expect("it runs").tokens().len();
+    for at in known..known + 2 {
+        s.push(id, next(at));
+    }
+    let accepted = s.totals().accepted;
+    s.forget(|_| known + 2 - 120);
+    let sequence = s.running(id).expect("it runs");
+    assert_eq!((sequence.filled, sequence.proposed().len()), (0, 0));
+    let first = speculative_pass(&mut s, next);
+    assert_eq!((first[0].from, first[0].proposed), (0, 0));
+    assert_eq!(s.totals().accepted, accepted, "none of them counts");
+    while s.running(id).expect("it runs").filled < 180 {
+        speculative_pass(&mut s, next);
+    }
+    let tokens = s.running(id).expect("it runs").tokens();
+    assert!(tokens.iter().copied().eq((0..180).map(next)));
+}
