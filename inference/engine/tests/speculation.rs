@@ -145,6 +145,34 @@ async fn answers_are_the_same_bits_whatever_chooses_them_and_beside_any_others()
 }
 
 #[tokio::test]
+async fn behind_a_wrong_proposal_none_counts_though_it_is_the_token_that_was_chosen() {
+    let [ahead, plain] = both(&EngineConfig::default());
+    // Chosen at each position, and proposed first behind another.
+    const CHOSEN: u32 = 5_000;
+    let before = [1_010, 1_011, CHOSEN, 1_013, CHOSEN].into_iter();
+    let prompt = before.chain(2_000..2_100).chain([1_010, 1_011]);
+    let options = Options {
+        logit_bias: vec![(CHOSEN, 100_000)],
+        ..Options::default()
+    };
+    let request = GenerateRequest {
+        sampler: Sampler::Full {
+            seed: [0; 32],
+            temperature_milli: 0,
+            options: Arc::new(options),
+        },
+        logprobs: true,
+        ..common::greedy(prompt.collect(), LENGTH)
+    };
+    let answer = common::run(&ahead, request.clone()).await;
+    assert_eq!(answer, common::run(&plain, request).await);
+    assert!(answer.0.iter().all(|step| step.token == CHOSEN));
+    let (proposed, accepted) = read_ahead(&ahead).await;
+    assert!(accepted > 0);
+    assert_eq!(proposed - accepted, 2, "the first two");
+}
+
+#[tokio::test]
 async fn an_answer_by_a_grammar_reads_nothing_ahead() {
     let ahead = engine(true, &EngineConfig::default());
     let guided = &requests(&ahead)[GUIDED..=GUIDED];
