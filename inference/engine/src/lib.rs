@@ -2,6 +2,7 @@
 //!
 //! - [`Engine`]: handle for callers; requests, steps, errors
 //! - [`scheduler`]: which requests run and which rows the next forward pass holds (pure)
+//! - [`speculation`]: which tokens may come next (pure)
 //! - [`pages`]: who holds which page of keys and values, and the prefix cache (pure)
 //! - [`kv`]: the memory of those pages
 //! - [`residuals`]: what layers gave, kept with the pages; `layer_run`: one layer computed alone
@@ -32,6 +33,7 @@ mod request;
 pub mod residuals;
 pub mod scheduler;
 mod shared;
+pub mod speculation;
 mod worker;
 
 use std::path::Path;
@@ -131,6 +133,10 @@ pub struct EngineStats {
     /// Requests that found a part of their prompt.
     pub prefix_hits_total: u64,
     pub output_tokens_total: u64,
+    /// Tokens that were read before they were chosen, because they had followed the same ones before.
+    pub proposed_tokens_total: u64,
+    /// Those that were chosen then: each spared a pass.
+    pub accepted_tokens_total: u64,
     /// Requests that started.
     pub requests_total: u64,
     pub cancelled_total: u64,
@@ -164,6 +170,7 @@ struct Facts {
     kv_bytes: u64,
     weights_bytes: u64,
     rows: RowShape,
+    speculation: bool,
     /// Whether the device computes single layers.
     has_layers: bool,
     /// Answers whose residual rows are kept.
@@ -269,6 +276,7 @@ impl Engine {
             kv_bytes,
             weights_bytes: gguf.file_len(),
             rows,
+            speculation: config.speculation,
             has_layers: device.layers().is_ok(),
             answers,
         });
@@ -335,6 +343,9 @@ impl Engine {
             )));
         }
         let reach = self.fits(&request.prompt_ids, request.max_tokens as usize)?;
+        // Of a row whose mask is not made nothing can be chosen, and masks are made beside the passes.
+        let guided =
+            matches!(&request.sampler, Sampler::Full { options, .. } if options.grammar.is_some());
         let tokens = std::mem::take(&mut request.prompt_ids);
         // Room for every step, so that a slow reader never holds the worker up.
         let (steps, receiver) = mpsc::channel(request.max_tokens as usize + 1);
@@ -343,6 +354,7 @@ impl Engine {
             tokens,
             reach,
             priority: Priority::Interactive,
+            speculates: self.facts.speculation && !guided,
         };
         self.submit(scheduled, |id| Job::generate(id, request, steps, cancel))?;
         Ok(receiver)
@@ -392,6 +404,7 @@ impl Engine {
             prompt: prompt_ids.len(),
             reach,
             priority: Priority::Verification,
+            speculates: false,
         };
         let (reply, receiver) = oneshot::channel();
         self.submit(scheduled, |id| {
@@ -517,6 +530,8 @@ impl Engine {
             cached_tokens_total: totals.cached_tokens,
             prefix_hits_total: totals.prefix_hits,
             output_tokens_total: counters.output_tokens,
+            proposed_tokens_total: totals.proposed,
+            accepted_tokens_total: totals.accepted,
             requests_total: totals.started,
             cancelled_total: counters.cancelled,
             prefill_tokens_per_second: counters.prefill_rate,

@@ -158,6 +158,8 @@ impl Backend for Puppet {
             cached_tokens_total: 0,
             prefix_hits_total: 0,
             output_tokens_total: 0,
+            proposed_tokens_total: 0,
+            accepted_tokens_total: 0,
             requests_total: 0,
             cancelled_total: 0,
             prefill_tokens_per_second: None,
