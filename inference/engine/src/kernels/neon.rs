@@ -128,7 +128,11 @@ macro_rules! kernel {
                         true => brain_floats(sixteen(header, 0)),
                         false => halves(sixteen(header, 0)),
                     };
-                    let m = if F::MIN { halves(sixteen(header, 16)) } else { d };
+                    let m = if F::MIN {
+                        halves(sixteen(header, 16))
+                    } else {
+                        d
+                    };
                     let (d, m) = (stored(d), stored(m));
                     let blocks = blocks.chunks_exact(block_bytes::<F>());
                     for (packed, y) in blocks.zip(&mut panels) {
