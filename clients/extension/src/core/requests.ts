@@ -10,7 +10,7 @@ import { at, type Rpc } from "../chain/rpc";
 import { simulate } from "../chain/simulate";
 import { sign } from "../crypto/phrase";
 import { explain, explainText } from "../decode/explain";
-import { readTransaction, type ReadTransaction, withBlockhash } from "../decode/message";
+import { readTransaction, withBlockhash } from "../decode/message";
 import { WalletError } from "./error";
 import type { Keyring } from "./keyring";
 import { MOST_WAITING_IN_ALL, newSite, refusalOf, refused, sees, trusted } from "./permissions";
