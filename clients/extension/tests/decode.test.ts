@@ -157,6 +157,13 @@ test("a transaction of a version that the wallet can't read is none of its texts
   for (const text of ["", "Sign in", "Привет", "👍"]) expect(isMessage(new TextEncoder().encode(text)), text).toBe(false);
 });
 
+test("what the bot's page wants signed can be read, whatever its account is called", () => {
+  for (const name of ["@ann, Ann", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645, without a user name", "@o, \u{1f468}\u200d\u{1f469}\u200d\u{1f467}"]) {
+    const text = `bot.example wants you to sign in with your Solana account:\n${ME}\n\nLink this wallet to the Telegram account ${name} (number 7) in the bot @mythic_bot. Sign only if that account is yours.\n\nURI: https://bot.example\nVersion: 1`;
+    expect(explainText(new TextEncoder().encode(text), "https://bot.example")).toEqual({ text, warnings: [], isBlind: false, refuse: null });
+  }
+});
+
 test("a text with hidden direction marks is not shown as text", () => {
   expect(explainText(new TextEncoder().encode("pay \u202E100"), "https://a")).toMatchObject({ text: null, isBlind: true });
   expect(explainText(Uint8Array.of(0xff, 0xfe), "https://a")).toMatchObject({ warnings: [expect.stringContaining("can't be shown")], isBlind: true });

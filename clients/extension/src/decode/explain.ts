@@ -188,7 +188,8 @@ export function explainText(message: Uint8Array, origin: string): ExplainedText 
   } catch {
     // Not a text.
   }
-  const isReadable = text !== null && !/[\p{Cc}\p{Cf}]/u.test(text.replace(/[\n\r\t]/g, ""));
+  // Joiners are parts of words and emoji, and move nothing.
+  const isReadable = text !== null && !/[\p{Cc}\p{Cf}]/u.test(text.replace(/[\n\r\t\u200c\u200d]/g, ""));
   const warnings = isReadable ? [] : ["It has parts that can't be shown: what it means to whoever gets it is not known."];
   return { text: isReadable ? text : null, warnings, isBlind: !isReadable, refuse: null };
 }
