@@ -170,10 +170,34 @@ fn allow(per_job: u64, deposit: u64, fuel: u64) -> Value {
     })
 }
 
+/// A price that is shown in a chat, with Run below it.
+async fn price(telegram: &Telegram, chat: i64) -> Result<Shown> {
+    let has_run = |one: &Shown| one.buttons.iter().any(|data| data.starts_with("run:"));
+    telegram.until(chat, "with Run", has_run).await
+}
+
+/// A picture of a chat, where MYTHIC_SCREENSHOTS names a folder for pictures.
+async fn picture(telegram: &Telegram, chat: i64, name: &'static str) -> Result<()> {
+    if std::env::var_os("MYTHIC_SCREENSHOTS").is_none() {
+        return Ok(());
+    }
+    let shown = telegram.conversation(chat).to_string();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../telegram-bot/tests/chat.mjs");
+    let drawn = tokio::task::spawn_blocking(move || -> Result<()> {
+        workspace()?;
+        run_program(
+            Command::new("node")
+                .arg(script)
+                .args([name, shown.as_str()]),
+        )
+        .map(drop)
+    });
+    drawn.await?
+}
+
 /// Taps Run below the price in a chat.
 async fn run(telegram: &Telegram, chat: i64) -> Result<Shown> {
-    let has_run = |one: &Shown| one.buttons.iter().any(|data| data.starts_with("run:"));
-    let shown = telegram.until(chat, "with Run", has_run).await?;
+    let shown = price(telegram, chat).await?;
     let data = shown.buttons.first().context("no button")?;
     telegram.tap(ANN, &shown, data);
     Ok(shown)
@@ -205,8 +229,11 @@ async fn asks(
     delegate: &Pubkey,
 ) -> Result<()> {
     telegram.write(ANN, ANN, "Name a fish.");
+    price(telegram, ANN).await?;
+    picture(telegram, ANN, "telegram-price").await?;
     let answer = run(telegram, ANN).await?;
     let receipt = telegram.says(ANN, "Settled").await?;
+    picture(telegram, ANN, "telegram-answer").await?;
     let job = job_of(&receipt)?;
     let settled = network.finalized(&job.to_string()).await?;
     ensure!(settled["status"] == "settled", "{settled}");
