@@ -2,10 +2,12 @@
 
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { compile, latest, transfer } from "../../src/chain/build";
 import { at, rpcOf } from "../../src/chain/rpc";
 import { accountKey } from "../../src/crypto/phrase";
 import { approve, Browser, CHROMIUM, goTo, network } from "../support/browser";
-import { PASSWORD } from "../support/world";
+import { call, find } from "../support/site";
+import { PASSWORD, PHRASE } from "../support/world";
 
 const { MYTHIC_GATEWAY_URL: gatewayUrl = "", MYTHIC_RPC_URL: rpcUrl = "" } = process.env;
 /** What a job comes to in the end. */
@@ -37,6 +39,8 @@ describe.skipIf(CHROMIUM === undefined || gatewayUrl === "" || rpcUrl === "")("o
     page = await browser.popup();
   });
   afterAll(() => browser?.close());
+
+  const balance = async (key: string): Promise<number> => Number(at(await rpc("getBalance", [key, { commitment: "confirmed" }]), "value"));
 
   /** Jobs of the wallet, as the index has them. */
   const jobs = async (): Promise<unknown[]> => {
@@ -121,15 +125,56 @@ describe.skipIf(CHROMIUM === undefined || gatewayUrl === "" || rpcUrl === "")("o
     await page.getByText("On its way back").waitFor();
   });
 
+  test("a site is let in, sends what is approved, is told what is refused, and is shut out", async () => {
+    const to = accountKey(PHRASE, 7).address;
+    const got = await balance(to);
+    // The gateway's own pages are a site like any other.
+    const site = await browser.context.newPage();
+    await site.goto(gatewayUrl);
+    expect(await site.evaluate(find)).toBe("Mythic");
+    let answer!: Promise<string>;
+    let window = await browser.approval(async () => { answer = site.evaluate(call, { feature: "standard:connect", method: "connect", input: {} }); });
+    await window.getByRole("button", { name: "Connect" }).click();
+    expect(await answer).toBe(`accounts ${me}`);
+    await window.waitForEvent("close");
+    const transaction = [...compile(me, [transfer(me, to, 1_000_000n)], await latest(rpc))];
+    const send = { feature: "solana:signAndSendTransaction", method: "signAndSendTransaction", input: { transaction, chain: "solana:localnet" } };
+    window = await browser.approval(async () => { answer = site.evaluate(call, send); });
+    await window.locator("#forecast").filter({ hasText: "it would work" }).waitFor();
+    await browser.killWorker();
+    await window.getByRole("button", { name: "Sign and send" }).click();
+    expect(await answer).toBe("bytes 64");
+    await expect.poll(() => balance(to), { timeout: 60_000 }).toBe(got + 1_000_000);
+    await window.waitForEvent("close");
+    window = await browser.approval(async () => { answer = site.evaluate(call, send); });
+    await window.getByRole("button", { name: "Refuse", exact: true }).click();
+    expect(await answer).toBe("refused: refused in the wallet");
+    await page.bringToFront();
+    await goTo(page, "Settings");
+    await page.getByRole("button", { name: "Revoke" }).click();
+    await page.locator("#sites li").filter({ hasText: "not connected" }).waitFor();
+    expect(await site.evaluate(call, { feature: "standard:connect", method: "connect", input: { silent: true } })).toBe("accounts ");
+    await site.close();
+  });
+
   test("what is taken out of the vault comes back to the wallet", async () => {
-    const balance = async (): Promise<number> => Number(at(await rpc("getBalance", [me, { commitment: "confirmed" }]), "value"));
     await goTo(page, "Wallet");
-    const before = await balance();
+    const before = await balance(me);
     await page.getByRole("button", { name: "Withdraw" }).click();
     await page.getByLabel("SOL").fill("0.01");
     await page.getByRole("button", { name: "Look at it" }).click();
     await approve(page);
     // Less the fee; rent of closed jobs may come back meanwhile.
-    expect(await balance()).toBeGreaterThanOrEqual(before + 10_000_000 - 5_000);
+    expect(await balance(me)).toBeGreaterThanOrEqual(before + 10_000_000 - 5_000);
+  });
+
+  test("locked, it opens with its password alone", async () => {
+    await page.getByRole("button", { name: "Lock" }).click();
+    await page.getByLabel("Password").fill("wrong password");
+    await page.getByRole("button", { name: "Unlock" }).click();
+    await page.getByRole("alert").filter({ hasText: "the password is wrong" }).waitFor();
+    await page.getByLabel("Password").fill(PASSWORD);
+    await page.getByRole("button", { name: "Unlock" }).click();
+    await page.getByRole("navigation", { name: "Pages" }).waitFor();
   });
 });
