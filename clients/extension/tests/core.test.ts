@@ -223,6 +223,11 @@ describe("sites", () => {
     await core.decide({ id: "request-6", yes: false, block: true });
     world.now += 24 * 60 * 60_000;
     expect(await code(ask("request-7"))).toBe("refused");
+    // Nor is it unblocked by leaving.
+    await core.leave(SITE);
+    expect(await code(ask("request-8"))).toBe("refused");
+    await core.setSite(SITE, "forgotten");
+    await ask("request-9");
   });
 
   test("at most three requests of a site wait, and connections are one", async () => {

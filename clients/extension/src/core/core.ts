@@ -190,7 +190,8 @@ export class Core {
     return this.#alone(async () => {
       const { [origin]: before, ...rest } = await this.#store.sites();
       if (!before) return;
-      const kept = { ...before, accounts: [], blocked: site === "blocked" };
+      // Sites say themselves that they leave: that unblocks none.
+      const kept = { ...before, accounts: [], blocked: before.blocked || site === "blocked" };
       await this.#store.set("sites", site === "forgotten" ? rest : { ...rest, [origin]: kept });
       await this.#requests.refuseAll(origin);
       await this.#options.told?.([origin]);

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { accountKey } from "../../src/crypto/phrase";
 import { approve, Browser, CHROMIUM, goTo, network, restore } from "../support/browser";
 import { FakeGateway, told } from "../support/gateway";
-import { call, find } from "../support/site";
+import { call, find, flood } from "../support/site";
 import { PASSWORD, PHRASE } from "../support/world";
 
 const ME = accountKey(PHRASE, 0).address;
@@ -314,6 +314,19 @@ describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
     await page.getByRole("button", { name: "Revoke" }).click();
     await page.locator("#sites li").filter({ hasText: "not connected" }).waitFor();
     expect(await site.evaluate(call, { feature: "standard:connect", method: "connect", input: { silent: true } })).toBe("accounts ");
+  });
+
+  test("a page that floods the wallet has one window, and blocked it is not heard, whatever it says", async () => {
+    let answer!: Promise<Record<string, number>>;
+    const window = await browser.approval(async () => { answer = site.evaluate(flood, 40); });
+    await window.getByRole("button", { name: "Refuse, and never listen to this site again" }).click();
+    expect(await answer).toEqual({ "refused in the wallet": 16, "too many questions to the wallet at once": 24 });
+    await window.waitForEvent("close");
+    const connect = { feature: "standard:connect", method: "connect", input: {} };
+    expect(await site.evaluate(call, connect)).toBe("refused: this site is blocked in the wallet");
+    // A blocked site that leaves is blocked as before.
+    await site.evaluate(call, { feature: "standard:disconnect", method: "disconnect", input: {} }).catch(() => undefined);
+    expect(await site.evaluate(call, connect)).toBe("refused: this site is blocked in the wallet");
   });
 
   test("a limit that is revoked lets nothing more be spent", async () => {

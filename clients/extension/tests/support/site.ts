@@ -18,6 +18,14 @@ export const find = (): Promise<string> =>
     dispatchEvent(new CustomEvent("wallet-standard:app-ready", { detail }));
   });
 
+/** In a page: asks to be connected so many times at once. What came of it, without repeats, each with how often. */
+export const flood = async (times: number): Promise<Record<string, number>> => {
+  const wallet = (globalThis as unknown as { found: Wallet }).found;
+  const connect = wallet.features["standard:connect"]!["connect"]!;
+  const told = await Promise.all(Array.from({ length: times }, () => connect({}).then(() => "connected", (error: unknown) => (error as Error).message)));
+  return Object.fromEntries([...new Set(told)].map((words) => [words, told.filter((one) => one === words).length]));
+};
+
 export interface Asked {
   feature: string;
   method: string;
