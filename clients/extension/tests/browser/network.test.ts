@@ -169,7 +169,7 @@ describe.skipIf(CHROMIUM === undefined || gatewayUrl === "" || rpcUrl === "")("o
   });
 
   test("locked, it opens with its password alone", async () => {
-    await page.getByRole("button", { name: "Lock" }).click();
+    await page.getByRole("button", { name: "Lock", exact: true }).click();
     await page.getByLabel("Password").fill("wrong password");
     await page.getByRole("button", { name: "Unlock" }).click();
     await page.getByRole("alert").filter({ hasText: "the password is wrong" }).waitFor();

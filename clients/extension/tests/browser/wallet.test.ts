@@ -345,7 +345,7 @@ describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
   });
 
   test("locked, it shows and signs nothing; a wrong password is said", async () => {
-    await page.getByRole("button", { name: "Lock" }).click();
+    await page.getByRole("button", { name: "Lock", exact: true }).click();
     await page.getByRole("heading", { name: "The wallet is locked" }).waitFor();
     await browser.look(page, "locked");
     await page.getByLabel("Password").fill("wrong password");
@@ -375,7 +375,7 @@ describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
   });
 
   test("a forgotten password is mended by the phrase alone: the wallet is removed, and restored", async () => {
-    await page.getByRole("button", { name: "Lock" }).click();
+    await page.getByRole("button", { name: "Lock", exact: true }).click();
     await page.getByRole("button", { name: "I forgot the password" }).click();
     const remove = page.getByRole("button", { name: "Remove the wallet from this browser" });
     expect(await remove.isDisabled()).toBe(true);
