@@ -82,6 +82,8 @@ struct Inner {
     webhook: Option<Value>,
     /// Edits that were refused because the bot is blocked.
     forbidden: usize,
+    /// Until when the bot was asked to leave a method and a chat alone.
+    held: HashMap<(String, i64), Instant>,
 }
 
 /// Counts calls, and stops at one of them.
@@ -470,8 +472,14 @@ async fn call(
     if method == "getUpdates" {
         return updates(&telegram, &body).await;
     }
+    let place = (method.clone(), body["chat_id"].as_i64().unwrap_or(0));
     let fault = {
         let mut inner = telegram.inner();
+        let held = inner.held.remove(&place);
+        if held.is_some_and(|until| Instant::now() < until) {
+            let words = format!("{method} came before the time that it was asked to wait for");
+            inner.violations.push(words);
+        }
         if let Some(words) = wrong(&method, &body) {
             inner.violations.push(words.clone());
             return refused(400, &words);
@@ -480,7 +488,11 @@ async fn call(
         at.map(|at| inner.faults.remove(at).1)
     };
     match &fault {
-        Some(Fault::Wait(seconds)) => return wait(*seconds),
+        Some(Fault::Wait(seconds)) => {
+            let until = Instant::now() + Duration::from_secs(u64::from(*seconds));
+            telegram.inner().held.insert(place, until);
+            return wait(*seconds);
+        }
         Some(Fault::Refuse(status, words)) => return refused(*status, words),
         Some(Fault::BadGateway) => {
             return (StatusCode::BAD_GATEWAY, "<html>502 Bad Gateway</html>").into_response();
