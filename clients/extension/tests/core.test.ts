@@ -9,6 +9,7 @@ import { WalletError } from "../src/core/error";
 import { refusalOf, refused, newSite } from "../src/core/permissions";
 import type { RequestRecord } from "../src/core/records";
 import { accountKey } from "../src/crypto/phrase";
+import { signedBytes } from "../../sdk/src/http/signed";
 import { Killed } from "./support/area";
 import { PASSWORD, PHRASE, SITE, World } from "./support/world";
 
@@ -399,6 +400,18 @@ describe("signing", () => {
     await core.setSettings({ autoLockMinutes: 15, allowBlind: true });
     expect(await code(core.decide({ id: "message-1", yes: true }))).toBe("blind");
     expect((await core.decide({ id: "message-1", yes: true, blind: true })).state).toBe("answered");
+  });
+
+  test("a site acts as its user at a gateway that is not its own where that is said, and no other way", async () => {
+    const world = new World();
+    const { core, address: me } = await world.connected();
+    const ask = (id: string, gatewayUrl: string) =>
+      core.ask({ id, origin: SITE, kind: "signMessage", account: me, payload: signedBytes({ gatewayUrl, method: "POST", path: "/v1/keys", purpose: "keys", body: "{}" }, 5, new Uint8Array(16)) });
+    await ask("message-1", "https://gateway.example");
+    expect(await code(core.decide({ id: "message-1", yes: true, blind: true }))).toBe("refused");
+    expect((await core.decide({ id: "message-1", yes: true, elsewhere: true })).state).toBe("answered");
+    await ask("message-2", SITE);
+    expect((await core.decide({ id: "message-2", yes: true })).state).toBe("answered");
   });
 
   test("a chain that hangs is asked once however often somebody looks, and keeps nobody waiting for long", async () => {

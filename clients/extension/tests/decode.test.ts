@@ -138,7 +138,7 @@ test("a transaction that is given as a text is seen through", () => {
   const { message } = read(transfer(ME, OTHER, 1n));
   expect(explainText(message, "https://a").refuse).toContain("disguised");
   const text = new TextEncoder().encode("Sign in to app.example");
-  expect(explainText(text, "https://a")).toEqual({ text: "Sign in to app.example", warnings: [], isBlind: false, refuse: null });
+  expect(explainText(text, "https://a")).toEqual({ text: "Sign in to app.example", warnings: [], isBlind: false, actsAt: null, refuse: null });
 });
 
 test("a transaction of a version that the wallet can't read is none of its texts either", () => {
@@ -160,7 +160,7 @@ test("a transaction of a version that the wallet can't read is none of its texts
 test("what the bot's page wants signed can be read, whatever its account is called", () => {
   for (const name of ["@ann, Ann", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645, without a user name", "@o, \u{1f468}\u200d\u{1f469}\u200d\u{1f467}"]) {
     const text = `bot.example wants you to sign in with your Solana account:\n${ME}\n\nLink this wallet to the Telegram account ${name} (number 7) in the bot @mythic_bot. Sign only if that account is yours.\n\nURI: https://bot.example\nVersion: 1`;
-    expect(explainText(new TextEncoder().encode(text), "https://bot.example")).toEqual({ text, warnings: [], isBlind: false, refuse: null });
+    expect(explainText(new TextEncoder().encode(text), "https://bot.example")).toEqual({ text, warnings: [], isBlind: false, actsAt: null, refuse: null });
   }
 });
 
@@ -172,8 +172,8 @@ test("a text with hidden direction marks is not shown as text", () => {
 test("a signed request is read as what it is, and another site's asking for it is warned of", () => {
   const bytes = signedBytes({ gatewayUrl: "https://gateway.example/x", method: "POST", path: "/v1/keys", purpose: "keys", body: "{}" }, 5, new Uint8Array(16));
   expect(signedRequest(bytes)).toEqual({ method: "POST", receiver: "https://gateway.example", path: "/v1/keys", purpose: "keys" });
-  expect(explainText(bytes, "https://evil.example").warnings).toHaveLength(2);
-  expect(explainText(bytes, "https://gateway.example").warnings).toHaveLength(1);
+  expect(explainText(bytes, "https://evil.example")).toMatchObject({ warnings: [expect.any(String), expect.stringContaining("evil.example asks")], actsAt: "https://gateway.example" });
+  expect(explainText(bytes, "https://gateway.example")).toMatchObject({ warnings: [expect.any(String)], actsAt: null });
   expect(signedRequest(bytes.subarray(0, -1))).toBeNull();
 });
 

@@ -53,6 +53,8 @@ export interface Decision {
   yes: boolean;
   /** Sign what the wallet has no words for. */
   blind?: boolean;
+  /** Let the site act as the user somewhere else. */
+  elsewhere?: boolean;
   /** Sign although the chain says that it would fail, or does not answer. */
   despite?: boolean;
   /** Never listen to this site again. */
@@ -192,8 +194,9 @@ export class Requests {
     const account = await this.#signer(record);
     if (record.kind === "signMessage") {
       const message = base64.decode(record.payload);
-      const { refuse, isBlind } = explainText(message, record.origin);
+      const { refuse, isBlind, actsAt } = explainText(message, record.origin);
       if (refuse) throw new WalletError("refused", refuse);
+      if (actsAt !== null && !decision.elsewhere) throw new WalletError("refused", `with this ${record.origin} could act as you at ${actsAt}`);
       await this.#allowBlind(isBlind ? ["the text can't be read"] : [], decision);
       const { secret } = await this.#options.keyring.account(account.index);
       return { ...record, state: "answered", result: base64.encode(sign(secret, message)) };

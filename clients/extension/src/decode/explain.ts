@@ -167,6 +167,8 @@ export interface ExplainedText {
   warnings: string[];
   /** Nobody can read it: signing it is signing blindly. */
   isBlind: boolean;
+  /** The site that asks would act with it somewhere else: as the user, there. */
+  actsAt: string | null;
   /** It must not be signed: it is a transaction in disguise. */
   refuse: string | null;
 }
@@ -174,13 +176,14 @@ export interface ExplainedText {
 const HTTP = "mythic/http/v2";
 
 export function explainText(message: Uint8Array, origin: string): ExplainedText {
-  if (isMessage(message)) return { text: null, warnings: [], isBlind: false, refuse: "this is a transaction, disguised as a text" };
+  if (isMessage(message)) return { text: null, warnings: [], isBlind: false, actsAt: null, refuse: "this is a transaction, disguised as a text" };
   const request = signedRequest(message);
   if (request) {
     const { method, receiver, path, purpose } = request;
     const warnings = [`Whoever has this signature can send this one request to ${receiver} within a minute, as you.`];
-    if (origin !== receiver && origin !== "wallet") warnings.push(`It is for ${receiver}, and ${origin} asks for it.`);
-    return { text: `${method} ${path}\nto ${receiver}\nfor: ${purpose}`, warnings, isBlind: false, refuse: null };
+    const isElsewhere = origin !== receiver && origin !== "wallet";
+    if (isElsewhere) warnings.push(`It is for ${receiver}, and ${origin} asks for it.`);
+    return { text: `${method} ${path}\nto ${receiver}\nfor: ${purpose}`, warnings, isBlind: false, actsAt: isElsewhere ? receiver : null, refuse: null };
   }
   let text: string | null = null;
   try {
@@ -191,7 +194,7 @@ export function explainText(message: Uint8Array, origin: string): ExplainedText 
   // Joiners are parts of words and emoji, and move nothing.
   const isReadable = text !== null && !/[\p{Cc}\p{Cf}]/u.test(text.replace(/[\n\r\t\u200c\u200d]/g, ""));
   const warnings = isReadable ? [] : ["It has parts that can't be shown: what it means to whoever gets it is not known."];
-  return { text: isReadable ? text : null, warnings, isBlind: !isReadable, refuse: null };
+  return { text: isReadable ? text : null, warnings, isBlind: !isReadable, actsAt: null, refuse: null };
 }
 
 /** A signed request to a gateway or node (docs/api.md, Signed requests), if the bytes are one. */

@@ -109,6 +109,7 @@ function Waiting({ record, state, decided }: { record: RequestRecord; state: Sta
 interface Ticks {
   blind?: boolean;
   despite?: boolean;
+  elsewhere?: boolean;
   account?: string;
 }
 
@@ -146,8 +147,9 @@ function Connect({ record, account, decided }: { record: RequestRecord; account:
 
 function Text({ record, allowBlind, decided }: { record: RequestRecord; allowBlind: boolean; decided: () => void }): JSX.Element {
   const [blind, setBlind] = useState(false);
+  const [elsewhere, setElsewhere] = useState(false);
   const message = base64.decode(record.payload);
-  const { text, warnings, isBlind, refuse } = explainText(message, record.origin);
+  const { text, warnings, isBlind, actsAt, refuse } = explainText(message, record.origin);
   return (
     <>
       <div class="card">
@@ -156,7 +158,8 @@ function Text({ record, allowBlind, decided }: { record: RequestRecord; allowBli
       {warnings.map((warning) => <p key={warning} class="notice">{warning}</p>)}
       {refuse ? <p class="notice alarm" role="alert">It can't be signed: {refuse}.</p> : null}
       {isBlind ? <Blind allowBlind={allowBlind} blind={blind} setBlind={setBlind} does="says" /> : null}
-      <Answer record={record} yes="Sign" ticks={{ blind }} ready={!refuse && (!isBlind || (allowBlind && blind))} decided={decided} />
+      {actsAt === null ? null : <label class="tick"><input type="checkbox" checked={elsewhere} onChange={(event) => setElsewhere(event.currentTarget.checked)} />I let this site do that at {actsAt}, as me.</label>}
+      <Answer record={record} yes="Sign" ticks={{ blind, elsewhere }} ready={!refuse && (!isBlind || (allowBlind && blind)) && (actsAt === null || elsewhere)} decided={decided} />
     </>
   );
 }
