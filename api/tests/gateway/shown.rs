@@ -159,7 +159,7 @@ fn health_names_the_open_alarms_by_kind_until_they_are_cleared() {
     });
 }
 
-/// Three settled jobs of one owner, as the index writes them.
+/// Three settled jobs of one owner, as the index writes them; the second was made by options.
 async fn index_jobs(world: &World, database: &Client, projection: &str) {
     let hex = |byte: u8| format!("\\x{}", hex::encode([byte; 32]));
     for (id, slot) in [(1u8, 10), (2, 10), (3, 9)] {
@@ -168,7 +168,7 @@ async fn index_jobs(world: &World, database: &Client, projection: &str) {
             "owner": hex(77), "requester": hex(77), "canceller": hex(0), "nonce": "\\x00112233445566778899aabbccddeeff",
             "model": format!("\\x{}", hex::encode(world.model.to_bytes())), "validator": hex(5), "rent_payer": hex(6), "status": 5, "end_reason": 1,
             "finish_reason": 1, "prompt_hash": hex(8), "prompt_tokens": 12, "max_output_tokens": 64, "output_tokens": 34, "price_in": 25_000,
-            "price_out": 50_000, "seed": hex(9), "temperature_milli": 0, "sampling_profile": 1, "prompt_source": "http://g", "terms_hash": hex(10),
+            "price_out": 50_000, "seed": hex(9), "temperature_milli": 0, "sampling_profile": if id == 2 { 2 } else { 1 }, "prompt_source": "http://g", "terms_hash": hex(10),
             "deadline_slot": 900, "window_slots": 100, "accepted_slot": slot, "submitted_slot": slot + 1, "ended_slot": slot + 5,
             "window_end_slot": slot + 4, "open_disputes": 0, "output_root": hex(11), "fingerprint": hex(12), "ceiling_lamports": 3500,
             "fee_lamports": 2000, "validator_lamports": 1000, "foundation_lamports": 200, "burned_lamports": 800, "refunded_lamports": 1500,
@@ -292,6 +292,13 @@ fn indexed_jobs_are_listed_filtered_and_paged() {
         assert_eq!(
             receipt["split"],
             json!({"validator_lamports": 1000, "foundation_lamports": 200, "burned_lamports": 800})
+        );
+        // Whether anybody can replay the answer.
+        assert_eq!(job["sampling_profile"], 1);
+        let other = world.get(&format!("/v1/jobs/{}/receipt", id(2))).await;
+        assert_eq!(
+            (&receipt["sampling_profile"], &other["sampling_profile"]),
+            (&json!(1), &json!(2))
         );
         let burns = world.get("/v1/stats/burns?limit=2").await;
         assert_eq!(

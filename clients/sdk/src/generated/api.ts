@@ -1624,6 +1624,12 @@ export type components = {
             requested_slot?: number | null;
             /** @description Who signed the request: the owner or a delegate, base58. */
             requester: string;
+            /**
+             * Format: int64
+             * @description How its tokens are chosen: 1 `seeded-top4`, which anybody replays from the evidence; 2 `seeded-full`, which only those can
+             *     compute again who run the model.
+             */
+            sampling_profile: number;
             /** @description 64 hex digits. */
             seed?: string | null;
             /**
@@ -4173,6 +4179,11 @@ export type components = {
              * @description What went back to the owner.
              */
             refunded_lamports?: number | null;
+            /**
+             * Format: int64
+             * @description As in the job: 1 `seeded-top4`, 2 `seeded-full`.
+             */
+            sampling_profile: number;
             split: components["schemas"]["Split"];
             /** @description As in the job. */
             status: string;
