@@ -158,6 +158,35 @@ async fn options_stand_in_the_evidence_and_a_grammar_that_cant_be_read_is_never_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_grammar_cant_be_followed_any_further_is_given_up_and_costs_nothing() {
+    let mut world = World::start(60).await;
+    world.model = world.succeed_model().await;
+    let node = world.node(QUICK);
+    let (job, request) = by_grammar(&world, 1, "start: \"explodes\"").await;
+    // A status where it comes before the job is seen on chain.
+    let code = match post(&node, &request).await {
+        Err((503, code)) => code,
+        Err(other) => panic!("{other:?}"),
+        Ok(events) => match events.all().await.pop() {
+            Some(NodeEvent::Error { code, .. }) => code,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert_eq!(code, "engine_failed");
+    let state = world
+        .until(&job, Commitment::Processed, "refunded", |j| {
+            j.status() == Some(JobStatus::Refunded)
+        })
+        .await;
+    assert!(state.fee.get() == 0 && state.refunded_amount == state.ceiling);
+    // The next one is served as before.
+    let (_, request) = by_grammar(&world, 2, "start: \"readable\"").await;
+    let events = post(&node, &request).await.unwrap().all().await;
+    let last = events.last();
+    assert!(matches!(last, Some(NodeEvent::Done { .. })), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_feed_is_followed_as_the_validator_that_it_is_kept_for() {
     let world = World::start(60).await;
     let _node = world.node(QUICK);

@@ -16,7 +16,8 @@ use solana_pubkey::Pubkey;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// A model without weights: the same tokens for the same seed, at a given pace.
+/// A model without weights: the same tokens for the same seed, at a given pace. A grammar with the word `unreadable` it can't read,
+/// one with `explodes` it can't follow beyond two tokens.
 #[derive(Default)]
 pub struct Puppet {
     pub pause: Duration,
@@ -55,6 +56,8 @@ impl Backend for Puppet {
     ) -> Result<Steps, EngineError> {
         let (sender, receiver) = mpsc::channel(request.max_tokens as usize + 1);
         let pause = self.pause;
+        let gives_up = matches!(&request.sampler, Sampler::Full { options, .. }
+            if options.grammar.as_deref().is_some_and(|text| text.contains("explodes")));
         self.seen.lock().unwrap().extend(request.prompt_ids.last());
         tokio::spawn(async move {
             for position in 0..request.max_tokens {
@@ -64,6 +67,11 @@ impl Backend for Puppet {
                         return;
                     }
                     () = tokio::time::sleep(pause) => {}
+                }
+                if gives_up && position == 2 {
+                    let limit = EngineError::Grammar("a limit was met".into());
+                    let _ = sender.send(Err(limit)).await;
+                    return;
                 }
                 let top4 = four(position);
                 let token = match request.sampler {
