@@ -1,14 +1,12 @@
 //! What the gateway shows of the network: models, prices, jobs, validators, alarms.
 
-use mythic_api::ModelConfig;
-use mythic_client::ix;
-use mythic_interface::{ix::RegisterModel, le::Text, state::ModelSpec};
+use mythic_interface::state::ModelSpec;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio_postgres::Client;
 
-use crate::harness::{World, ask, insert, send, spec, tiny_gguf, within};
+use crate::harness::{World, ask, insert, spec, within};
 
 #[test]
 fn an_announcement_is_the_operators_alone() {
@@ -362,18 +360,7 @@ fn a_model_without_a_template_takes_prompts_and_no_messages() {
             weights_hash: [9; 32],
             ..spec()
         };
-        let admin = world.admin.pubkey();
-        let name = Text::new("bare").unwrap();
-        let register = ix::register_model(admin, admin, &RegisterModel { spec, name });
-        send(&world.chain, &[register], &[&world.admin]).await;
-        let dir = tempfile::tempdir().unwrap();
-        let gguf = dir.path().join("bare.gguf");
-        std::fs::write(&gguf, tiny_gguf(false)).unwrap();
-        let bare = ModelConfig {
-            name: "bare".into(),
-            identity: hex::encode(spec.identity(admin.as_array())),
-            gguf,
-        };
+        let bare = world.other_model("bare", spec, None).await;
         let app = world.other(|config| config.models.push(bare)).await;
         let post =
             |path: &str, body: Value| ask(&app, axum::http::Request::post(path), body.to_string());
