@@ -1,5 +1,5 @@
 //! The independent verifier in `tests/verifier`, which shares no code with the engine: its own tests, and its forward pass against
-//! the golden file, on a Python beside the build's files that has numpy.
+//! the golden file, on a Python beside the build's files that has numpy, and llguidance where it can be had.
 
 mod common;
 
@@ -14,13 +14,14 @@ fn works(command: &mut Command) -> bool {
 fn python() -> Option<PathBuf> {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("verifier-python");
     let python = home.join("bin/python");
-    let has_numpy = || works(Command::new(&python).args(["-c", "import numpy"]));
-    if !has_numpy() {
-        works(Command::new("python3").args(["-m", "venv"]).arg(&home));
-        let install = ["-m", "pip", "install", "-q", "numpy"];
-        works(Command::new(&python).args(install));
+    let has = |module: &str| works(Command::new(&python).args(["-c", &format!("import {module}")]));
+    for (module, package) in [("numpy", "numpy"), ("llguidance", "llguidance==1.9.1")] {
+        if !has(module) {
+            works(Command::new("python3").args(["-m", "venv"]).arg(&home));
+            works(Command::new(&python).args(["-m", "pip", "install", "-q", package]));
+        }
     }
-    has_numpy().then_some(python)
+    has("numpy").then_some(python)
 }
 
 #[test]
