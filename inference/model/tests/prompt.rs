@@ -429,6 +429,41 @@ fn a_template_is_given_functions_calls_and_results_and_none_of_their_texts_are_m
     );
 }
 
+/// What Transformers renders of a conversation.
+#[derive(serde::Deserialize)]
+struct Rendering {
+    template: String,
+    messages: Vec<serde_json::Value>,
+    #[serde(default)]
+    tools: Vec<serde_json::Value>,
+    /// The text; an object with `refused` where the template refuses.
+    want: serde_json::Value,
+}
+
+#[test]
+fn templates_are_rendered_as_transformers_renders_them() {
+    let cases: Vec<Rendering> =
+        serde_json::from_str(include_str!("reference/transformers.json")).expect("JSON");
+    for Rendering {
+        template,
+        messages,
+        tools,
+        want,
+    } in cases
+    {
+        let given = Conversation { messages, tools };
+        match (with_template(&template).converse(&given), want.as_str()) {
+            (Ok(ids), Some(want)) => {
+                assert_eq!(default_model().decode(&ids), want, "{template}");
+            }
+            (Err(PromptError::Refused(said)), None) => {
+                assert_eq!(want["refused"], said, "{template}");
+            }
+            (other, _) => panic!("{template}: {other:?}"),
+        }
+    }
+}
+
 /// What a template writes of a conversation with these options.
 fn told(template: &str, options: &TemplateOptions) -> String {
     let formatter = with_template(template);

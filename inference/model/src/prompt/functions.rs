@@ -1,14 +1,15 @@
-//! What Hugging Face gives chat templates beside Jinja: `raise_exception`, `strftime_now`, `tojson`.
+//! What Hugging Face gives chat templates beside Jinja: `raise_exception`, `strftime_now`, `tojson`, and Python's way to print lists and
+//! maps.
 
 use std::fmt::Write as _;
 
 use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::{Environment, Error, ErrorKind, escape_formatter};
 use time::{Month, OffsetDateTime, Weekday};
 
 use super::marks::is_private;
 
-/// Values within values that JSON is written of.
+/// Values within values that are written.
 const DEEPEST: usize = 64;
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -24,6 +25,90 @@ pub(super) fn add(templates: &mut Environment<'static>, clock: fn() -> OffsetDat
         strftime(&format, clock())
     });
     templates.add_filter("tojson", tojson);
+    templates.add_filter("string", |value: Value| match value.kind() {
+        ValueKind::String => Ok(value),
+        _ => printed(&value).map(Value::from),
+    });
+    templates.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Seq | ValueKind::Map => {
+            out.write_str(&printed(value)?)?;
+            Ok(())
+        }
+        _ => escape_formatter(out, state, value),
+    });
+}
+
+/// What Python prints of a value.
+fn printed(value: &Value) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Map => {
+            let mut out = String::new();
+            print(value, 0, &mut out)?;
+            Ok(out)
+        }
+        _ => Ok(value.to_string()),
+    }
+}
+
+/// A value within a list or map.
+fn print(value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
+    if depth > DEEPEST {
+        return Err(invalid(format!("more than {DEEPEST} levels are printed")));
+    }
+    let comma = |at: usize| if at > 0 { ", " } else { "" };
+    match value.kind() {
+        ValueKind::Seq => {
+            out.push('[');
+            for (at, item) in value.try_iter()?.enumerate() {
+                out.push_str(comma(at));
+                print(&item, depth + 1, out)?;
+            }
+            out.push(']');
+        }
+        ValueKind::Map => {
+            out.push('{');
+            for (at, key) in value.try_iter()?.enumerate() {
+                out.push_str(comma(at));
+                print(&key, depth + 1, out)?;
+                out.push_str(": ");
+                print(&value.get_item(&key)?, depth + 1, out)?;
+            }
+            out.push('}');
+        }
+        _ => match value.as_str() {
+            Some(text) => print_text(text, out),
+            None => out.push_str(&value.to_string()),
+        },
+    }
+    Ok(())
+}
+
+/// A text in Python's quotes.
+fn print_text(text: &str, out: &mut String) {
+    let quote = match text.contains('\'') && !text.contains('"') {
+        true => '"',
+        false => '\'',
+    };
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            _ if c == quote => out.extend(['\\', c]),
+            _ if c.is_control() || (c.is_whitespace() && c != ' ') => {
+                // Writing to a string cannot fail.
+                let _ = match u32::from(c) {
+                    code @ ..=0xff => write!(out, "\\x{code:02x}"),
+                    code @ ..=0xffff => write!(out, "\\u{code:04x}"),
+                    code => write!(out, "\\U{code:08x}"),
+                };
+            }
+            _ => out.push(c),
+        }
+    }
+    out.push(quote);
 }
 
 /// The time in a format of C's and Python's `strftime`, in English.
@@ -281,6 +366,38 @@ mod tests {
         }
         assert!(strftime("%Q", now).is_err());
         assert!(strftime("%", now).is_err());
+    }
+
+    #[test]
+    fn lists_and_maps_are_printed_as_python_prints_them() {
+        let mut templates = Environment::new();
+        add(&mut templates, OffsetDateTime::now_utc);
+        let render = |source: &str| templates.render_str(source, ()).map_err(|e| e.to_string());
+        for (source, want) in [
+            (
+                "{{ ['a', 1, 2.5, true, none, [], {}] }}",
+                "['a', 1, 2.5, True, None, [], {}]",
+            ),
+            ("{{ {'k': ['v'], 2: {} } }}", "{'k': ['v'], 2: {}}"),
+            ("{{ ['string', 'null'] | string }}", "['string', 'null']"),
+            (
+                r#"{{ ["it's", 'say "hi"', "both ' and \""] }}"#,
+                r#"["it's", 'say "hi"', 'both \' and "']"#,
+            ),
+            (
+                "{{ ['é\n\t\\\\\u{7f}\u{a0}\u{2028}'] }}",
+                r"['é\n\t\\\x7f\xa0\u2028']",
+            ),
+            (
+                "{{ 'a' | string }}{{ 1 | string }}{{ none | string }}",
+                "a1None",
+            ),
+            ("{{ 'a' }}{{ nothing }}{{ none }}{{ true }}", "aNoneTrue"),
+        ] {
+            assert_eq!(render(source).as_deref(), Ok(want), "{source}");
+        }
+        let deep = format!("{{{{ {}{} }}}}", "[".repeat(70), "]".repeat(70));
+        assert!(render(&deep).is_err());
     }
 
     #[test]
