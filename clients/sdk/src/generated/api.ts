@@ -4002,8 +4002,11 @@ export type components = {
         PromptTokensDetails: {
             /** Format: int64 */
             audio_tokens: number;
-            /** Format: int64 */
-            cached_tokens: number;
+            /**
+             * Format: int64
+             * @description What the validators had read before, by their own word; absent where one of them said nothing.
+             */
+            cached_tokens?: number | null;
         };
         /** @description A provider as it is registered on chain. Amounts are lamports. */
         Provider: {
@@ -4394,7 +4397,7 @@ export type components = {
              * @description Of the prompt, once for each choice: each is a job that pays for it.
              */
             prompt_tokens: number;
-            /** @description What of the prompt was cheaper: nothing. */
+            /** @description Parts of the prompt; all cost the same. */
             prompt_tokens_details: components["schemas"]["PromptTokensDetails"];
             /**
              * Format: int64
@@ -4885,7 +4888,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description idempotency_key_reused */
+            /** @description idempotency_key_reused, grammar_limit */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5367,7 +5370,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description idempotency_key_reused */
+            /** @description idempotency_key_reused, grammar_limit */
             422: {
                 headers: {
                     [name: string]: unknown;
