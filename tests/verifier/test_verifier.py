@@ -324,7 +324,8 @@ class Verifier(unittest.TestCase):
         golden = json.loads(golden.read_text())
         if not path or golden["kernel_profile"] != 3:
             self.skipTest("no file of the default model, or another kernel profile")
-        rows = Model(File(path)).logits(golden["tokens"])
+        # It keeps every eighth position.
+        rows = Model(File(path)).logits(golden["tokens"], range(0, len(golden["tokens"]), 8))
         found = [hashlib.sha256(row.astype("<f4").tobytes()).hexdigest() for row in rows]
         self.assertEqual(found, golden["logits_sha256"])
 

@@ -420,3 +420,153 @@ fn responses_are_the_same_whole_and_streamed() {
         assert_eq!(error["param"], "max_output_tokens");
     });
 }
+
+#[test]
+fn schemas_that_can_not_be_followed_cost_who_sends_them_and_nobody_else() {
+    within(|world| async move {
+        let app = exact(world).await;
+        // It keeps every limit, and no object is one of it.
+        let schema = json!({"type": "object", "required": ["a"],
+            "properties": {"a": {"type": "string", "minLength": 5, "maxLength": 2}}});
+        let bad = json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}});
+        let good = json!({"response_format": {"type": "json_object"}});
+        let path = "/v1/chat/completions";
+        let mut refused = 0;
+        let error = loop {
+            let (status, text) = post(&app, path, &chat("[json]", &bad)).await;
+            let body: Value = serde_json::from_str(&text).unwrap();
+            if status == 429 {
+                break body["error"].clone();
+            }
+            assert_eq!(
+                (status, &body["error"]["param"]),
+                (400, &json!("response_format")),
+                "{text}"
+            );
+            refused += 1;
+            assert!(refused < 40, "it is read again and again");
+        };
+        assert!(refused >= 10, "{refused}");
+        assert_eq!(error["code"], "rate_limit_exceeded");
+        let (status, text) = post(&app, path, &chat("[json]", &good)).await;
+        assert_eq!(status, 429, "{text}");
+        // What needs no reading goes on.
+        answered(&app, path, &chat("plain", &json!({}))).await;
+        // Without a key another asks.
+        let mut body = json!({"model": EXACT, "prompt": "x"});
+        body["response_format"] = good["response_format"].clone();
+        answered(&app, "/v1/estimate", &body).await;
+    });
+}
+
+#[test]
+fn a_grammar_that_meets_a_limit_on_the_way_is_no_fault_of_the_validators() {
+    within(|world| async move {
+        let app = exact(world).await;
+        let path = "/v1/chat/completions";
+        let format = json!({"response_format": {"type": "json_object"}});
+        // Three failures in a row would close each validator for a while.
+        for at in 0..8 {
+            let ask = chat(&format!("limited [json] {at}"), &format);
+            let (status, text) = post(&app, path, &ask).await;
+            let body: Value = serde_json::from_str(&text).unwrap();
+            let error = &body["error"];
+            assert_eq!(
+                (status, &error["code"]),
+                (422, &json!("grammar_limit")),
+                "{text}"
+            );
+            assert!(error["job_id"].is_string());
+        }
+        answered(&app, path, &chat("[json]", &format)).await;
+        assert_eq!(app.validators.open_breakers(), 0);
+        // Where there is no grammar, the word is none.
+        let (status, text) = post(&app, path, &chat("limited", &json!({}))).await;
+        assert_eq!(status, 502, "{text}");
+    });
+}
+
+#[test]
+fn an_open_job_takes_no_format_and_is_not_made() {
+    within(|world| async move {
+        let app = exact(world).await;
+        let body =
+            json!({"model": EXACT, "prompt": "open", "response_format": {"type": "json_object"}});
+        let (status, text) = post(&app, "/v1/inference?wait=false", &body).await;
+        let body: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (status, &body["error"]["param"]),
+            (400, &json!("response_format")),
+            "{text}"
+        );
+        assert_eq!(body["error"]["code"], "unsupported_parameter");
+    });
+}
+
+#[test]
+fn schemas_that_wait_to_be_read_hold_up_no_other_prompt() {
+    within(|world| async move {
+        let app = exact(world).await;
+        let someone = mythic_api::http::Asker::Key("someone".into());
+        let mut turns = Vec::new();
+        let short = std::time::Duration::from_millis(100);
+        while let Ok(Ok(turn)) = tokio::time::timeout(short, app.edge.reading(&someone)).await {
+            turns.push(turn);
+        }
+        let path = "/v1/chat/completions";
+        let shaped = chat(
+            "[json]",
+            &json!({"response_format": {"type": "json_object"}}),
+        );
+        let (status, text) = post(&app, path, &shaped).await;
+        assert_eq!(status, 503, "{text}");
+        assert!(text.contains("gateway_busy"), "{text}");
+        answered(&app, path, &chat("plain", &json!({}))).await;
+        turns.pop();
+        answered(&app, path, &shaped).await;
+    });
+}
+
+#[test]
+fn usage_tells_what_the_validator_had_read_before_and_nothing_where_it_said_nothing() {
+    use crate::validators::CACHED;
+
+    within(|world| async move {
+        let usage = async |path: &str, body: Value| {
+            let request = reqwest::Client::new().post(format!("{}{path}", world.url));
+            let response = request.json(&body).send().await.unwrap();
+            let text = response.text().await.unwrap();
+            let whole: Option<Value> = serde_json::from_str(&text).ok();
+            let last = whole.or_else(|| events(&text).pop()).unwrap();
+            match last.get("response") {
+                Some(response) => response["usage"].clone(),
+                None => last["usage"].clone(),
+            }
+        };
+        let chat = |prompt: &str| json!({"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_tokens": 64, "temperature": 0});
+        let asked = "/v1/chat/completions";
+        let silent = usage(asked, chat("nothing is said")).await;
+        let details = &silent["prompt_tokens_details"];
+        assert_eq!(details, &json!({"audio_tokens": 0}));
+        let told = usage(asked, chat("cached:some")).await;
+        assert_eq!(told["prompt_tokens_details"]["cached_tokens"], CACHED);
+        // No more than there is to read.
+        let more = usage(asked, chat("cached:more")).await;
+        let all = &more["prompt_tokens"];
+        assert_eq!(&more["prompt_tokens_details"]["cached_tokens"], all);
+        let mut body = chat("streamed cached:some");
+        body["stream"] = true.into();
+        body["stream_options"] = json!({"include_usage": true});
+        let told = usage(asked, body).await;
+        assert_eq!(told["prompt_tokens_details"]["cached_tokens"], CACHED);
+        let text =
+            json!({"model": MODEL, "prompt": "cached:some", "max_tokens": 64, "temperature": 0});
+        let told = usage("/v1/completions", text).await;
+        assert_eq!(told["prompt_tokens_details"]["cached_tokens"], CACHED);
+        for stream in [false, true] {
+            let body = json!({"model": MODEL, "input": "cached:some", "max_output_tokens": 64, "temperature": 0, "stream": stream});
+            let told = usage("/v1/responses", body).await;
+            assert_eq!(told["input_tokens_details"]["cached_tokens"], CACHED);
+        }
+    });
+}

@@ -198,6 +198,8 @@ mod tests {
         let path = catalogue::fetch(|_| ()).await.unwrap();
         let config = EngineConfig {
             kv_bytes: 64 << 20,
+            // One token a pass.
+            speculation: false,
             ..EngineConfig::default()
         };
         let passes = passes.clone();

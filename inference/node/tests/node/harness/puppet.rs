@@ -28,6 +28,9 @@ pub struct Puppet {
 /// What the puppet says when it is asked for log-probabilities.
 const LOG_SUM_EXP: f32 = 7.5;
 
+/// What it says that it found of every prompt.
+pub const CACHED_TOKENS: u32 = 3;
+
 fn four(position: u32) -> [(u32, i32); 4] {
     let base = 100 + position * 4;
     [
@@ -93,6 +96,7 @@ impl Backend for Puppet {
                     top4,
                     text: format!("{token} "),
                     log_sum_exp: request.logprobs.then_some(LOG_SUM_EXP),
+                    cached_tokens: (position == 0).then_some(CACHED_TOKENS),
                     finish,
                 };
                 if sender.send(Ok(step)).await.is_err() {
@@ -154,6 +158,8 @@ impl Backend for Puppet {
             cached_tokens_total: 0,
             prefix_hits_total: 0,
             output_tokens_total: 0,
+            proposed_tokens_total: 0,
+            accepted_tokens_total: 0,
             requests_total: 0,
             cancelled_total: 0,
             prefill_tokens_per_second: None,
