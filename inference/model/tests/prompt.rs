@@ -272,6 +272,10 @@ fn what_no_context_holds_is_refused_before_it_is_tokenised() {
     refused(formatter.chat(&many));
     let flood = with_template("{% for i in range(100000) %}{{ messages[0].content }}{% endfor %}");
     refused(flood.chat(&user(&"a".repeat(10_000))));
+    let doubled = with_template(
+        "{% set ns = namespace(it=['a']) %}{% for i in range(40) %}{% set ns.it = [ns.it, ns.it] %}{% endfor %}{{ ns.it }}",
+    );
+    refused(doubled.chat(&user("x")));
 }
 
 #[test]

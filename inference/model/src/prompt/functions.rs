@@ -1,7 +1,7 @@
 //! What Hugging Face gives chat templates beside Jinja: `raise_exception`, `strftime_now`, `tojson`, and Python's way to print lists and
 //! maps.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, escape_formatter};
@@ -26,89 +26,76 @@ pub(super) fn add(templates: &mut Environment<'static>, clock: fn() -> OffsetDat
     });
     templates.add_filter("tojson", tojson);
     templates.add_filter("string", |value: Value| match value.kind() {
+        ValueKind::Seq | ValueKind::Map => {
+            let mut out = String::new();
+            print(&value, 0, &mut out)?;
+            Ok::<Value, Error>(Value::from(out))
+        }
         ValueKind::String => Ok(value),
-        _ => printed(&value).map(Value::from),
+        _ => Ok(Value::from(value.to_string())),
     });
     templates.set_formatter(|out, state, value| match value.kind() {
-        ValueKind::Seq | ValueKind::Map => {
-            out.write_str(&printed(value)?)?;
-            Ok(())
-        }
+        ValueKind::Seq | ValueKind::Map => print(value, 0, out),
         _ => escape_formatter(out, state, value),
     });
 }
 
-/// What Python prints of a value.
-fn printed(value: &Value) -> Result<String, Error> {
-    match value.kind() {
-        ValueKind::Seq | ValueKind::Map => {
-            let mut out = String::new();
-            print(value, 0, &mut out)?;
-            Ok(out)
-        }
-        _ => Ok(value.to_string()),
-    }
-}
-
-/// A value within a list or map.
-fn print(value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
+/// Writes a value as Python prints it within a list or map, and lists and maps themselves.
+fn print<W: fmt::Write>(value: &Value, depth: usize, out: &mut W) -> Result<(), Error> {
     if depth > DEEPEST {
         return Err(invalid(format!("more than {DEEPEST} levels are printed")));
     }
     let comma = |at: usize| if at > 0 { ", " } else { "" };
     match value.kind() {
         ValueKind::Seq => {
-            out.push('[');
+            out.write_char('[')?;
             for (at, item) in value.try_iter()?.enumerate() {
-                out.push_str(comma(at));
+                out.write_str(comma(at))?;
                 print(&item, depth + 1, out)?;
             }
-            out.push(']');
+            out.write_char(']')?;
         }
         ValueKind::Map => {
-            out.push('{');
+            out.write_char('{')?;
             for (at, key) in value.try_iter()?.enumerate() {
-                out.push_str(comma(at));
+                out.write_str(comma(at))?;
                 print(&key, depth + 1, out)?;
-                out.push_str(": ");
+                out.write_str(": ")?;
                 print(&value.get_item(&key)?, depth + 1, out)?;
             }
-            out.push('}');
+            out.write_char('}')?;
         }
         _ => match value.as_str() {
-            Some(text) => print_text(text, out),
-            None => out.push_str(&value.to_string()),
+            Some(text) => print_text(text, out)?,
+            None => write!(out, "{value}")?,
         },
     }
     Ok(())
 }
 
 /// A text in Python's quotes.
-fn print_text(text: &str, out: &mut String) {
+fn print_text<W: fmt::Write>(text: &str, out: &mut W) -> fmt::Result {
     let quote = match text.contains('\'') && !text.contains('"') {
         true => '"',
         false => '\'',
     };
-    out.push(quote);
+    out.write_char(quote)?;
     for c in text.chars() {
         match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            _ if c == quote => out.extend(['\\', c]),
-            _ if c.is_control() || (c.is_whitespace() && c != ' ') => {
-                // Writing to a string cannot fail.
-                let _ = match u32::from(c) {
-                    code @ ..=0xff => write!(out, "\\x{code:02x}"),
-                    code @ ..=0xffff => write!(out, "\\u{code:04x}"),
-                    code => write!(out, "\\U{code:08x}"),
-                };
-            }
-            _ => out.push(c),
+            '\\' => out.write_str("\\\\")?,
+            '\n' => out.write_str("\\n")?,
+            '\r' => out.write_str("\\r")?,
+            '\t' => out.write_str("\\t")?,
+            _ if c == quote => write!(out, "\\{c}")?,
+            _ if c.is_control() || (c.is_whitespace() && c != ' ') => match u32::from(c) {
+                code @ ..=0xff => write!(out, "\\x{code:02x}")?,
+                code @ ..=0xffff => write!(out, "\\u{code:04x}")?,
+                code => write!(out, "\\U{code:08x}")?,
+            },
+            _ => out.write_char(c)?,
         }
     }
-    out.push(quote);
+    out.write_char(quote)
 }
 
 /// The time in a format of C's and Python's `strftime`, in English.
