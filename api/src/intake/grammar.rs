@@ -31,9 +31,24 @@ const NAMED: [&str; 5] = [
     "definitions",
 ];
 
+/// Formats of strings that are followed. Any other is a note for people, as JSON Schema has it.
+const FORMATS: [&str; 10] = [
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+    "uri",
+];
+
 /// What some clients write although it asks for nothing, and no grammar is made of.
 fn is_idle(name: &str, value: &Value) -> bool {
     match name {
+        "format" => value.as_str().is_some_and(|name| !FORMATS.contains(&name)),
         "propertyNames" => *value == json!({"type": "string"}),
         "uniqueItems" => *value == false,
         _ => false,
@@ -266,6 +281,28 @@ mod tests {
             json!({"type": "object", "properties": {"title": {"type": "string"}, "default": {"enum": [{"title": 1}]}},
                 "$defs": {"description": {"type": "null"}}})
         );
+    }
+
+    #[test]
+    fn formats_that_are_known_are_followed_and_others_ask_for_nothing() {
+        let schema = json!({"properties": {"format": {"type": "string", "format": "password"}, "size": {"type": "integer", "format": "int64"}}});
+        assert_eq!(
+            bare(&schema),
+            json!({"properties": {"format": {"type": "string"}, "size": {"type": "integer"}}})
+        );
+        let of = |format: &str| {
+            let schema = json!({"type": "object", "properties": {"a": {"type": "string", "format": format}}});
+            grammar(None, &Format::Schema(schema)).unwrap()
+        };
+        for name in FORMATS {
+            let text = of(name);
+            assert!(text.contains(name), "{text}");
+            mythic_sampling::guide::check_text(&text)
+                .unwrap_or_else(|error| panic!("{error}: {text}"));
+        }
+        for name in ["path", "binary", "uri-reference", "cuid"] {
+            mythic_sampling::guide::check_text(&of(name)).unwrap();
+        }
     }
 
     #[test]
