@@ -173,7 +173,9 @@ fn calls(out: &mut Vec<String>, style: CallStyle, marks: &Marks, tools: &Tools) 
     let names: Vec<String> = (0..tools.callable().count())
         .map(|at| format!("call_{at}"))
         .collect();
-    let more = match tools.parallel && style.is_plural() {
+    // Whoever names a function wants one call.
+    let named = matches!(tools.choice, ToolChoice::Named(_));
+    let more = match tools.parallel && style.is_plural() && !named {
         true => format!(" ({} call)*", marks.between),
         false => String::new(),
     };
@@ -409,6 +411,9 @@ mod tests {
         let text = grammar(asked, &Format::Text).unwrap();
         assert!(text.starts_with("start: calls\ncalls:  call \ncall: call_0\n"));
         assert!(text.contains(r#"{\"name\": \"b\", \"parameters\": "#) && !text.contains("TEXT"));
+        // One call, though this style has several and the client takes several.
+        let asked = Some((&tools, CallStyle::Hermes, false));
+        assert!(!grammar(asked, &Format::Text).unwrap().contains(" call)*"));
         let json = Tools {
             choice: ToolChoice::Auto,
             ..tools
