@@ -1,6 +1,7 @@
 # make dev    start the whole network on this machine        (ARGS="--validators 4" passes flags on)
 # make test   every test that needs no GPU                  (ONE=name runs the tests with that name only)
 # make gpu    what a machine with an NVIDIA GPU shows: its bits, a paid job on it, figures
+# make arm    the engine's kernels and golden hashes on 64-bit ARM, by QEMU where this machine is none
 # make check  what takes seconds: formatting, types, the rules between crates and files
 # make lint   formatting, clippy and unused dependencies, warnings refused
 # make soak   ten minutes of load and faults on a whole network
@@ -30,7 +31,7 @@ export MYTHIC_REQUIRE_KAFKA ?= 1
 export MYTHIC_REQUIRE_CONTAINERS ?= 1
 endif
 
-.PHONY: dev build test gpu check lint soak pair sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-network agave-soak release packages test-packages plugin-1.18 sbf help
+.PHONY: dev build test gpu arm check lint soak pair sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-network agave-soak release packages test-packages plugin-1.18 sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -60,6 +61,11 @@ endif
 gpu:
 	@scripts/setup.sh test
 	scripts/gpu.sh all
+
+arm:
+	@scripts/setup.sh run
+	@scripts/setup.sh arm
+	scripts/arm.sh
 
 check:
 	@scripts/setup.sh run

@@ -5,6 +5,7 @@
 #   scripts/setup.sh run    what `make dev` needs
 #   scripts/setup.sh test   what `make test` needs on top
 #   scripts/setup.sh lint   what `make lint` needs on top of `run`
+#   scripts/setup.sh arm    what `make arm` needs on top of `run`
 #   scripts/setup.sh sbf    the compiler of the on-chain programs
 #   scripts/setup.sh localnet  what Agave's crates want
 #   scripts/setup.sh release   what `make release` needs, and `make test-packages` on top of it
@@ -76,6 +77,12 @@ case "${1:-}" in
       has systemd-nspawn || need+=(systemd-container)
     fi
     ;;
+  arm)
+    if [ "$(uname -m)" != aarch64 ]; then
+      has aarch64-linux-gnu-gcc || need+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+      has qemu-aarch64 || need+=(qemu-user)
+    fi
+    ;;
   sbf)
     for package in rustc-web cargo-web libstd-rust-web-dev-bpf libllvm22; do
       dpkg -s "$package" >/dev/null 2>&1 || need+=("$package")
@@ -91,7 +98,7 @@ case "${1:-}" in
     done
     ;;
   *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

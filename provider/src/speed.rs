@@ -128,6 +128,8 @@ pub fn measure(model: &Path, config: &ProviderConfig, probe: &Probe) -> Result<S
             device: config.device.clone(),
             threads,
             kv_bytes: config.kv_bytes,
+            // What is asked here repeats itself, and what is promised must hold for any text.
+            speculation: false,
             ..EngineConfig::default()
         };
         Engine::load(model, config).with_context(|| format!("loading {}", model.display()))

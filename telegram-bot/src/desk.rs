@@ -240,8 +240,7 @@ impl Desk {
             let edited = telegram.edit(chat, *message, text.clone(), keyboard.clone());
             match edited.await {
                 // Somebody deleted it.
-                Err(TelegramError::Refused(words))
-                    if words.contains("not found") || words.contains("can't be edited") => {}
+                Err(error) if error.is_gone() => {}
                 edited => return Ok(edited?),
             }
         }

@@ -272,11 +272,12 @@ fn message(
 ) -> String {
     let origin = parts.config.public_url.trim_end_matches('/');
     let domain = origin.split_once("://").map_or(origin, |(_, host)| host);
+    // Without the marks that keep a name's direction to itself: wallets may take a text with unseen characters for none that can be read.
+    let name = link.name.replace(['\u{2068}', '\u{2069}'], "");
     format!(
         "{domain} wants you to sign in with your Solana account:\n{wallet}\n\n\
-         Link this wallet to the Telegram account {} (number {}) in the bot @{}. Sign only if that account is yours.\n\n\
+         Link this wallet to the Telegram account {name} (number {}) in the bot @{}. Sign only if that account is yours.\n\n\
          URI: {origin}\nVersion: 1\nChain ID: {}\nNonce: {nonce}\nIssued At: {}\nExpiration Time: {}",
-        link.name,
         link.user,
         parts.me.name,
         parts.config.chain,

@@ -119,8 +119,8 @@ async fn parts(
     let me = loop {
         match telegram.once(GetMe {}).await {
             Ok(me) => break me,
-            Err(TelegramError::Refused(words)) => {
-                anyhow::bail!("Telegram refuses the token of token_file: {words}")
+            Err(error @ (TelegramError::Token | TelegramError::Refused(_))) => {
+                anyhow::bail!("Telegram refuses the token of token_file: {error}")
             }
             Err(error) => {
                 tracing::warn!(%error, "waiting for Telegram");

@@ -10,7 +10,7 @@ use mythic_support::Backoff;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use teloxide_core::{
-    Bot, RequestError,
+    ApiError, Bot, RequestError,
     requests::{JsonRequest, Payload, Request},
 };
 use tokio_util::sync::CancellationToken;
@@ -269,6 +269,9 @@ pub enum TelegramError {
     /// Refused for good.
     #[error("Telegram refuses: {0}")]
     Refused(String),
+    /// The token is not the bot's any more: nothing is wrong with who is written to.
+    #[error("the bot's token is not known to Telegram")]
+    Token,
     /// Telegram asks to wait.
     #[error("Telegram asks to wait {} s", .0.as_secs())]
     Wait(Duration),
@@ -284,9 +287,16 @@ impl TelegramError {
             Self::Blocked(_) => "blocked",
             Self::Moved(_) => "moved",
             Self::Refused(_) => "refused",
+            Self::Token => "token",
             Self::Wait(_) => "wait",
             Self::Away(_) => "away",
         }
+    }
+
+    /// Whether a message that was to be edited is there no more.
+    pub fn is_gone(&self) -> bool {
+        let signs = ["not found", "can't be edited", "MESSAGE_ID_INVALID"];
+        matches!(self, Self::Refused(words) if signs.iter().any(|sign| words.contains(sign)))
     }
 
     /// Whether the words of a refusal say that Telegram itself is not well: it answers so in JSON too.
@@ -305,6 +315,7 @@ impl TelegramError {
         match error {
             RequestError::RetryAfter(seconds) => Self::Wait(seconds.duration()),
             RequestError::MigrateToChatId(chat) => Self::Moved(chat.0),
+            RequestError::Api(ApiError::InvalidToken) => Self::Token,
             RequestError::Api(error) => {
                 let words = error.to_string();
                 if Self::is_away(&words) {
@@ -511,8 +522,6 @@ pub struct Me {
 
 #[cfg(test)]
 mod tests {
-    use teloxide_core::ApiError;
-
     use super::*;
 
     #[test]
@@ -541,5 +550,7 @@ mod tests {
         let blocked = TelegramError::of(RequestError::Api(ApiError::BotBlocked));
         assert!(matches!(blocked, TelegramError::Blocked(_)));
         assert!(matches!(of("Bad Request: no"), TelegramError::Refused(_)));
+        let token = TelegramError::of(RequestError::Api(ApiError::InvalidToken));
+        assert_eq!(token, TelegramError::Token);
     }
 }

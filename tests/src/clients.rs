@@ -39,13 +39,14 @@ fn kept(
     Ok(std::fs::write(ready, "")?)
 }
 
-/// The official Python client, and numpy, in a virtual environment of this build; the interpreter's path.
+/// The official Python client, and what the independent verifier needs, in a virtual environment of this build; the interpreter's path.
 pub fn python() -> Result<PathBuf> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let made = PYTHON.get_or_init(|| {
         let venv = target().join("e2e/venv");
         let python = venv.join("bin/python");
-        let works = || run(Command::new(&python).args(["-c", "import numpy, openai"])).is_ok();
+        let works =
+            || run(Command::new(&python).args(["-c", "import llguidance, numpy, openai"])).is_ok();
         let make = || -> Result<()> {
             let _ = std::fs::remove_dir_all(&venv);
             run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;

@@ -55,8 +55,9 @@ pub struct Shown {
     pub id: i64,
     pub text: String,
     pub entities: Vec<Value>,
-    /// Data of its buttons.
+    /// Data of its buttons, and what stands on them.
     pub buttons: Vec<String>,
+    pub labels: Vec<String>,
     /// Texts that it had before.
     pub before: Vec<String>,
 }
@@ -67,6 +68,8 @@ struct Inner {
     next_update: i64,
     next_message: i64,
     messages: BTreeMap<i64, Shown>,
+    /// What people wrote: chat, the bot's last message before it, text.
+    written: Vec<(i64, i64, String)>,
     drafts: Vec<(i64, String)>,
     draft_at: HashMap<i64, Instant>,
     taps: Vec<(String, String)>,
@@ -79,6 +82,8 @@ struct Inner {
     webhook: Option<Value>,
     /// Edits that were refused because the bot is blocked.
     forbidden: usize,
+    /// Until when the bot was asked to leave a method and a chat alone.
+    held: HashMap<(String, i64), Instant>,
 }
 
 /// Counts calls, and stops at one of them.
@@ -178,7 +183,27 @@ impl Telegram {
 
     /// Somebody writes.
     pub fn write(&self, user: i64, chat: i64, text: &str) -> i64 {
+        {
+            let mut inner = self.inner();
+            let after = inner.next_message;
+            inner.written.push((chat, after, text.to_owned()));
+        }
         self.update(Self::message(user, chat, text))
+    }
+
+    /// What a chat shows, in its order, for a picture of it.
+    pub fn conversation(&self, chat: i64) -> Value {
+        let inner = self.inner();
+        let said = inner.messages.values().filter(|one| one.chat == chat);
+        let said = said.map(|one| {
+            let shown = json!({"text": one.text, "entities": one.entities, "labels": one.labels});
+            ((one.id, 0), shown)
+        });
+        let asked = inner.written.iter().filter(|(of, ..)| *of == chat);
+        let asked = asked.map(|(_, after, text)| ((*after, 1), json!({"asked": text})));
+        let mut all: Vec<((i64, u8), Value)> = said.chain(asked).collect();
+        all.sort_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, shown)| shown).collect()
     }
 
     /// Somebody taps a button.
@@ -447,8 +472,14 @@ async fn call(
     if method == "getUpdates" {
         return updates(&telegram, &body).await;
     }
+    let place = (method.clone(), body["chat_id"].as_i64().unwrap_or(0));
     let fault = {
         let mut inner = telegram.inner();
+        let held = inner.held.remove(&place);
+        if held.is_some_and(|until| Instant::now() < until) {
+            let words = format!("{method} came before the time that it was asked to wait for");
+            inner.violations.push(words);
+        }
         if let Some(words) = wrong(&method, &body) {
             inner.violations.push(words.clone());
             return refused(400, &words);
@@ -457,7 +488,11 @@ async fn call(
         at.map(|at| inner.faults.remove(at).1)
     };
     match &fault {
-        Some(Fault::Wait(seconds)) => return wait(*seconds),
+        Some(Fault::Wait(seconds)) => {
+            let until = Instant::now() + Duration::from_secs(u64::from(*seconds));
+            telegram.inner().held.insert(place, until);
+            return wait(*seconds);
+        }
         Some(Fault::Refuse(status, words)) => return refused(*status, words),
         Some(Fault::BadGateway) => {
             return (StatusCode::BAD_GATEWAY, "<html>502 Bad Gateway</html>").into_response();
@@ -515,7 +550,8 @@ fn is_hasty(inner: &mut Inner, chat: i64) -> bool {
     recent.len() > PACE
 }
 
-fn buttons(body: &Value) -> Vec<String> {
+/// A field of the buttons that a message is to have.
+fn buttons(body: &Value, field: &str) -> Vec<String> {
     let rows = body["reply_markup"]["inline_keyboard"].as_array();
     let buttons = rows
         .into_iter()
@@ -523,7 +559,7 @@ fn buttons(body: &Value) -> Vec<String> {
         .filter_map(Value::as_array)
         .flatten();
     buttons
-        .filter_map(|button| button["callback_data"].as_str().map(str::to_owned))
+        .filter_map(|button| button[field].as_str().map(str::to_owned))
         .collect()
 }
 
@@ -549,7 +585,8 @@ fn done(inner: &mut Inner, method: &str, body: &Value) -> Response {
                 id,
                 text,
                 entities,
-                buttons: buttons(body),
+                buttons: buttons(body, "callback_data"),
+                labels: buttons(body, "text"),
                 before: Vec::new(),
             };
             inner.messages.insert(id, shown);
@@ -560,7 +597,8 @@ fn done(inner: &mut Inner, method: &str, body: &Value) -> Response {
             let Some(shown) = inner.messages.get_mut(&id).filter(|one| one.chat == chat) else {
                 return refused(400, "Bad Request: message to edit not found");
             };
-            let buttons = buttons(body);
+            let labels = buttons(body, "text");
+            let buttons = buttons(body, "callback_data");
             if shown.text == text && shown.entities == entities && shown.buttons == buttons {
                 return refused(
                     400,
@@ -570,7 +608,7 @@ fn done(inner: &mut Inner, method: &str, body: &Value) -> Response {
             let before = std::mem::replace(&mut shown.text, text);
             shown.before.push(before);
             shown.entities = entities;
-            shown.buttons = buttons;
+            (shown.buttons, shown.labels) = (buttons, labels);
             given(json!({"message_id": id, "date": 1, "chat": {"id": chat, "type": "private"}}))
         }
         "sendMessageDraft" => {

@@ -1,5 +1,5 @@
-//! The Telegram bot on real processes, as people use it: a wallet links and allows, a question is paid, answered and settled on chain, a kill in
-//! the middle of an answer changes nothing, a limit of the chain bites, a grant ends.
+//! The Telegram bot on real processes, as people use it: a wallet links and allows, a question is paid, answered and settled on chain, kills at
+//! its steps change nothing, a limit of the chain bites, a grant ends.
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -25,6 +25,8 @@ use std::{
 
 const ANN: i64 = 7;
 const GROUP: i64 = -100_500;
+/// What a question's message says when the bot is killed.
+const MOMENTS: [&str; 3] = ["tokens to read", "answers, for at most", "Receipt"];
 
 /// A bot's process; killed when dropped.
 struct Bot(Child);
@@ -170,10 +172,37 @@ fn allow(per_job: u64, deposit: u64, fuel: u64) -> Value {
     })
 }
 
+fn has_run(one: &Shown) -> bool {
+    one.buttons.iter().any(|data| data.starts_with("run:"))
+}
+
+/// A price that is shown in a chat, with Run below it.
+async fn price(telegram: &Telegram, chat: i64) -> Result<Shown> {
+    telegram.until(chat, "with Run", has_run).await
+}
+
+/// A picture of a chat, where MYTHIC_SCREENSHOTS names a folder for pictures.
+async fn picture(telegram: &Telegram, chat: i64, name: &'static str) -> Result<()> {
+    if std::env::var_os("MYTHIC_SCREENSHOTS").is_none() {
+        return Ok(());
+    }
+    let shown = telegram.conversation(chat).to_string();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../telegram-bot/tests/chat.mjs");
+    let drawn = tokio::task::spawn_blocking(move || -> Result<()> {
+        workspace()?;
+        run_program(
+            Command::new("node")
+                .arg(script)
+                .args([name, shown.as_str()]),
+        )
+        .map(drop)
+    });
+    drawn.await?
+}
+
 /// Taps Run below the price in a chat.
 async fn run(telegram: &Telegram, chat: i64) -> Result<Shown> {
-    let has_run = |one: &Shown| one.buttons.iter().any(|data| data.starts_with("run:"));
-    let shown = telegram.until(chat, "with Run", has_run).await?;
+    let shown = price(telegram, chat).await?;
     let data = shown.buttons.first().context("no button")?;
     telegram.tap(ANN, &shown, data);
     Ok(shown)
@@ -205,8 +234,11 @@ async fn asks(
     delegate: &Pubkey,
 ) -> Result<()> {
     telegram.write(ANN, ANN, "Name a fish.");
+    price(telegram, ANN).await?;
+    picture(telegram, ANN, "telegram-price").await?;
     let answer = run(telegram, ANN).await?;
     let receipt = telegram.says(ANN, "Settled").await?;
+    picture(telegram, ANN, "telegram-answer").await?;
     let job = job_of(&receipt)?;
     let settled = network.finalized(&job.to_string()).await?;
     ensure!(settled["status"] == "settled", "{settled}");
@@ -233,29 +265,50 @@ async fn asks(
     Ok(())
 }
 
-/// A kill while an answer is written: the next start delivers it, and it is paid once.
-async fn survives_a_kill(
+/// Kills when a question has its price, is being paid, is answered: the next start goes on with it, and it is paid and delivered once.
+async fn survives_kills(
     network: &Network,
     telegram: &Telegram,
     bot: &mut Bot,
     config: &Path,
 ) -> Result<()> {
-    let before = telegram.shown(GROUP).len();
-    telegram.write(ANN, GROUP, "/ai Count to twenty.");
-    run(telegram, GROUP).await?;
-    telegram.says(GROUP, "answers, for at most").await?;
-    bot.kill()?;
-    telegram.restarted();
-    *bot = Bot::start(network, config)?;
-    let receipt = telegram.says(GROUP, "Settled").await?;
-    let job = job_of(&receipt)?;
-    network.finalized(&job.to_string()).await?;
-    let shown = telegram.shown(GROUP);
-    let receipts = shown
-        .iter()
-        .filter(|one| one.text.contains("Receipt"))
-        .count();
-    ensure!(before == 0 && receipts == 1, "{shown:#?}");
+    for (killed, moment) in MOMENTS.into_iter().enumerate() {
+        let is_priced = killed == 0;
+        let before = telegram.shown(GROUP);
+        let is_new = |one: &Shown| before.iter().all(|old| old.id != one.id);
+        telegram.write(ANN, GROUP, "/ai Count to twenty.");
+        if !is_priced {
+            run(telegram, GROUP).await?;
+        }
+        // A quick answer may be past it.
+        let come =
+            |one: &Shown| is_new(one) && [moment, "Receipt"].iter().any(|at| one.text.contains(at));
+        telegram.until(GROUP, moment, come).await?;
+        bot.kill()?;
+        telegram.restarted();
+        *bot = Bot::start(network, config)?;
+        if is_priced {
+            // A tap that comes before the bot knows of its own price is told to come again.
+            until("it runs", async || {
+                let waits = telegram.shown(GROUP).into_iter().find(has_run);
+                if let Some(shown) = &waits {
+                    let data = shown.buttons.first().context("no button")?;
+                    telegram.tap(ANN, shown, data);
+                }
+                Ok(waits.is_none())
+            })
+            .await?;
+        }
+        let is_settled = |one: &Shown| is_new(one) && one.text.contains("Settled");
+        let receipt = telegram.until(GROUP, "Settled", is_settled).await?;
+        network.finalized(&job_of(&receipt)?.to_string()).await?;
+        let shown = telegram.shown(GROUP);
+        let receipts = shown
+            .iter()
+            .filter(|one| one.text.contains("Receipt"))
+            .count();
+        ensure!(receipts == killed + 1, "killed at {moment}: {shown:#?}");
+    }
     Ok(())
 }
 
@@ -297,11 +350,13 @@ async fn a_question_in_telegram_is_paid_answered_and_settled_on_chain_and_limits
     let state = page.state().await?;
     let delegate: Pubkey = state["delegate"].as_str().context("no delegate")?.parse()?;
     asks(&network, &telegram, &wallet, &delegate).await?;
-    survives_a_kill(&network, &telegram, &mut bot, &config).await?;
+    survives_kills(&network, &telegram, &mut bot, &config).await?;
     let path = format!("/v1/jobs?owner={}", wallet.pubkey());
     let jobs = network.get(&path).await?;
     ensure!(
-        jobs["data"].as_array().is_some_and(|jobs| jobs.len() == 2),
+        jobs["data"]
+            .as_array()
+            .is_some_and(|jobs| jobs.len() == 1 + MOMENTS.len()),
         "{jobs}"
     );
 

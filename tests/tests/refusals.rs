@@ -173,11 +173,11 @@ async fn bad_http(network: &Network) -> Result<()> {
             413,
         ),
         (
-            "responses API",
+            "a response to nothing",
             Method::POST,
             "/v1/responses",
             b"{}".to_vec(),
-            404,
+            400,
         ),
     ] {
         let response = raw(method, path, body).await?;

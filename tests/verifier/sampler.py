@@ -72,8 +72,9 @@ def rounded(row):
     return np.clip(np.rint(row.astype(np.float64) * ONE), -(2**31), 2**31 - 1).astype(np.int64)
 
 
-def choose(options, seed, temperature_milli, position, before, logits):
-    """The token at a position after the output `before`; `logits` in Q16.16, one for each id. Everything is allowed."""
+def choose(options, seed, temperature_milli, position, before, logits, allowed=None):
+    """The token at a position after the output `before`; `logits` in Q16.16, one for each id. `allowed` are the bits of a mask, the
+    lowest id in the lowest; everything where there is none."""
     values = logits.copy()
     for token, bias in options.bias.items():
         values[token] += toward_zero(bias * ONE, 1_000)
@@ -83,12 +84,16 @@ def choose(options, seed, temperature_milli, position, before, logits):
         value = toward_zero(value * up, down)
         penalty = options.frequency * before.count(token) + options.presence
         values[token] = value - toward_zero(penalty * ONE, 1_000)
+    ids = np.arange(len(values))
+    if allowed is not None:
+        ids = np.array([token for token in ids if allowed >> int(token) & 1])
+        values = values[ids]
     if temperature_milli == 0:
-        return int(np.argmax(values))
+        return int(ids[np.argmax(values)])
     # Toward zero, in whole arrays.
     scaled = np.sign(values) * (np.abs(values) * 1_000 // temperature_milli)
-    order = np.lexsort((np.arange(len(scaled)), -scaled))[:64]
-    kept = [(int(scaled[token]), int(token)) for token in order]
+    order = np.lexsort((ids, -scaled))[:64]
+    kept = [(int(scaled[at]), int(ids[at])) for at in order]
     first = kept[0][0]
     if options.top_k:
         kept = kept[: options.top_k]

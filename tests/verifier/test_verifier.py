@@ -20,7 +20,7 @@ import reference
 from forward import Model
 from gguf import File
 from sampler import Options, choose, rounded, weight
-from verify import ALPHABET_OF_BYTES, NO_TOKEN, four_largest, verify
+from verify import ALPHABET_OF_BYTES, NO_TOKEN, four_largest, masks, verify, words_of
 
 VOCABULARY, WIDTH, EOS = 96, 64, 95
 SALT, SEED = bytes(range(16)), bytes(range(32))
@@ -96,11 +96,11 @@ def write_model(path):
     path.write_bytes(head + bytes(-len(head) % 32) + body)
 
 
-def options(top_k=0, top_p=1_000_000, min_p=0, presence=0, frequency=0, repetition=1_000, bias=(), stop=()):
+def options(top_k=0, top_p=1_000_000, min_p=0, presence=0, frequency=0, repetition=1_000, bias=(), stop=(), grammar=b""):
     out = struct.pack("<BBIIhhHH", 1, top_k, top_p, min_p, presence, frequency, repetition, len(bias))
     out += b"".join(struct.pack("<Ii", *entry) for entry in bias)
     out += bytes([len(stop)]) + b"".join(struct.pack("<H", len(text)) + text for text in stop)
-    return out + struct.pack("<I", 0)
+    return out + struct.pack("<I", len(grammar)) + grammar
 
 
 class Node:
@@ -111,13 +111,17 @@ class Node:
         self.profile, self.data, self.temperature, self.finish = profile, data, temperature, finish
         self.prompt, self.tokens, self.leaves = [3, 40, 7], [], []
         chosen = Options(data)
+        grammar = masks.Course(words_of(File(path), [EOS]), chosen.grammar.decode()) if chosen.grammar else None
         while len(self.tokens) < count and not end(self.tokens):
+            allowed = grammar.mask() if grammar else None
             row = self.model.logits(self.prompt + self.tokens, [-1])[0]
             q16 = rounded(row)
             four = four_largest(row, q16)
             position = len(self.tokens)
             if profile == chain.FULL:
-                token = choose(chosen, SEED, temperature, position, self.tokens, q16)
+                token = choose(chosen, SEED, temperature, position, self.tokens, q16, allowed)
+                if grammar and token != EOS:
+                    grammar.push(token)
             else:
                 token = reference.choose(SEED.hex(), temperature, position, four)
             self.tokens.append(token)
@@ -237,6 +241,55 @@ class Verifier(unittest.TestCase):
         if at:
             self.assertEqual(self.found(early), {"finding": "fraud", "positions": [at - 1]})
 
+    @unittest.skipUnless(masks, "no llguidance of the profile's version")
+    def test_who_leaves_its_grammar_is_found(self):
+        ended = lambda tokens: tokens[-1:] == [EOS]
+        for temperature in (0, 900):
+            kind = {"profile": chain.FULL, "temperature": temperature, "count": 8}
+            data = options(grammar=b'start: "ab" | "ba" "c"+\n')
+            honest = self.node(data=data, end=ended, **kind)
+            self.assertEqual(self.found(honest), {"finding": "honest"})
+            free = self.node(**kind)
+            free.data = data
+            found = self.found(free)
+            self.assertEqual((found["finding"], found["positions"][-1]), ("fraud", 7))
+        # What the grammar would not have left is nobody's choice, and behind it nothing may stand.
+        altered = self.node(data=options(grammar=b"start: /[a-f]{8}/\n"), **kind)
+        altered.tokens[3] = ord("z") - 33
+        self.assertEqual(self.found(altered)["positions"], [3, 4, 5, 6, 7])
+
+    @unittest.skipUnless(masks, "no llguidance of the profile's version")
+    def test_masks_are_those_that_the_profile_keeps(self):
+        words = ['{"', '":', '",', '"}', '"name"', "name", "true", "false", "null", ' "', ": ", ", ", "[]", "{}", "12", "3.5", "abc", "  ", "\n",
+                 "no", "yes", "☃", "<tool_call>", "</tool_call>"]
+        pieces = [bytes([byte]) for byte in range(256)] + [word.encode() for word in words]
+        pieces += [b""] * (320 - len(pieces))
+        vocabulary = masks.tokenizer(pieces, {300: "<|end|>", 301: "<|call|>"}, [300])
+        schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 10}, "age": {"type": "integer", "minimum": 0}},
+                  "required": ["name"], "additionalProperties": False}
+        cases = [
+            ("object", 'start: %json {"type":"object"}\n', '{"name": [true, 12]}'),
+            ("schema", f"start: %json {json.dumps(schema)}\n", '{"name": "abc", "age": 12}'),
+            ("choice", 'start: "yes" | "no"\n', "no"),
+            ("call", 'start: text "{}</tool_call>"\ntext[suffix="<tool_call>"]: /(.|\\n)*/\n', "abc<tool_call>{}</tool_call>"),
+            ("pattern", "start: /[a-c]{2,4}(12)?/\n", "abc12"),
+        ]
+        made = ""
+        for name, grammar, text in cases:
+            course, rest, position = masks.Course(vocabulary, grammar), text.encode(), 0
+            while True:
+                mask = course.mask() & (1 << 320) - 1
+                digest = hashlib.sha256(mask.to_bytes(40, "little")).hexdigest()[:16]
+                made += f"{name} {position:2} {mask.bit_count():3} {digest}\n"
+                if not rest:
+                    break
+                # The longest token at each place.
+                token = max((id for id, piece in enumerate(pieces) if piece and rest.startswith(piece)), key=lambda id: (len(pieces[id]), id))
+                course.push(token)
+                rest, position = rest[len(pieces[token]) :], position + 1
+        kept = Path(__file__).parents[2] / "inference/sampling/tests/masks.txt"
+        self.assertEqual(made, kept.read_text())
+
     def test_evidence_of_something_else_is_withholding(self):
         for name, change in (
             ("prompt", lambda evidence: evidence["prompt_ids"].append(1)),
@@ -271,7 +324,8 @@ class Verifier(unittest.TestCase):
         golden = json.loads(golden.read_text())
         if not path or golden["kernel_profile"] != 3:
             self.skipTest("no file of the default model, or another kernel profile")
-        rows = Model(File(path)).logits(golden["tokens"])
+        # It keeps every eighth position.
+        rows = Model(File(path)).logits(golden["tokens"], range(0, len(golden["tokens"]), 8))
         found = [hashlib.sha256(row.astype("<f4").tobytes()).hexdigest() for row in rows]
         self.assertEqual(found, golden["logits_sha256"])
 

@@ -1,19 +1,50 @@
-//! What the edge keeps between requests: who asked how much without a key, how much is tokenised at once, and how far a stop has come.
+//! What the edge keeps between requests: who asked how much without a key, how much is tokenised and read at once, and how far a stop
+//! has come.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use axum::http::StatusCode;
+use mythic_wire::allowance::Allowance;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{address::AddressLimiter, probe::Probe};
+use super::{
+    address::{AddressLimiter, group},
+    probe::Probe,
+};
 use crate::{
     config::GatewayConfig,
     error::{ApiError, ApiResult},
     feed::places::Places,
 };
 
-/// How long a request waits for its turn to be tokenised.
+/// How long a request waits for its turn to be tokenised, or to have its schemas read.
 const TURN: Duration = Duration::from_secs(2);
+/// Requests of one asker in a row whose schemas can't be followed, and seconds after which one more is forgiven.
+const STRIKES: u32 = 20;
+const STRIKE_SECONDS: u32 = 30;
+/// Askers whose strikes are counted.
+const STRIKERS: usize = 8_192;
+
+/// Who asks, as it is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// By the id of an API key.
+    Key(String),
+    /// Who has none, also one that pays from a wallet: wallets cost nothing.
+    Address(IpAddr),
+}
+
+impl Asker {
+    /// Who asks from an address, without a key.
+    pub fn at(address: IpAddr) -> Self {
+        Self::Address(group(address))
+    }
+}
 
 /// The steps of a stop, each begun when the one before is over.
 #[derive(Debug, Default)]
@@ -42,6 +73,9 @@ pub struct Edge {
     /// When chain and database were last well.
     pub probe: Probe,
     tokenising: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
+    /// Requests whose schemas can't be followed, by who sent them.
+    strikes: Allowance<Asker>,
 }
 
 impl Edge {
@@ -69,19 +103,55 @@ impl Edge {
             feed: Places::new(limits),
             probe: Probe::default(),
             tokenising: Arc::new(Semaphore::new(cores * 2)),
+            reading: Arc::new(Semaphore::new(cores.div_ceil(2))),
+            strikes: Allowance::new(
+                STRIKES,
+                Duration::from_secs(STRIKE_SECONDS.into()),
+                STRIKERS,
+            ),
         }
     }
 
     /// A turn at the tokenizer; 503 when too many wait for one.
     pub async fn turn(&self) -> ApiResult<OwnedSemaphorePermit> {
-        match tokio::time::timeout(TURN, self.tokenising.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(ApiError::unavailable(
-                "gateway_busy",
-                "the gateway has more prompts to read than it can; try again shortly",
-            )
-            .retry_after(1)),
+        turn(&self.tokenising, "prompts").await
+    }
+
+    /// A turn to have schemas read; 503 when too many wait for one, 429 for who sent too many that can't be followed.
+    pub async fn reading(&self, asker: &Asker) -> ApiResult<OwnedSemaphorePermit> {
+        self.check_strikes(asker)?;
+        let turn = turn(&self.reading, "schemas").await?;
+        // Of many that came at once, some were refused meanwhile.
+        self.check_strikes(asker)?;
+        Ok(turn)
+    }
+
+    /// Counts a request whose schemas can't be followed.
+    pub fn strike(&self, asker: &Asker) {
+        self.strikes.take(asker, Instant::now());
+    }
+
+    fn check_strikes(&self, asker: &Asker) -> ApiResult<()> {
+        if self.strikes.is_left(asker, Instant::now()) {
+            return Ok(());
         }
+        Err(ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "too many of your requests had schemas that can't be followed; mend them before you send more",
+        )
+        .retry_after(STRIKE_SECONDS))
+    }
+}
+
+async fn turn(turns: &Arc<Semaphore>, what: &str) -> ApiResult<OwnedSemaphorePermit> {
+    match tokio::time::timeout(TURN, turns.clone().acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) | Err(_) => Err(ApiError::unavailable(
+            "gateway_busy",
+            format!("the gateway has more {what} to read than it can; try again shortly"),
+        )
+        .retry_after(1)),
     }
 }
 

@@ -29,7 +29,7 @@ use tower_http::{
 };
 
 pub use body::{JsonBytes, SignedBody, unsigned};
-pub use edge::{Edge, Life, stopping};
+pub use edge::{Asker, Edge, Life, stopping};
 pub use fallback::page_or_hint;
 pub use params::{PathParam, Query};
 

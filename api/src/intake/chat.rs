@@ -22,7 +22,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::JsonBytes,
+    http::{Caller, JsonBytes},
     jobs::enter::Entered,
 };
 
@@ -36,11 +36,12 @@ use crate::{
               (status = 404, description = "model_not_found", body = ErrorBody), (status = 409, description = "request_in_progress", body = ErrorBody),
               (status = 410, description = "answer_expired", body = ErrorBody), (status = 413, description = "body_too_large", body = ErrorBody),
               (status = 415, description = "unsupported_media_type, unsupported_content_encoding", body = ErrorBody),
-              (status = 422, description = "idempotency_key_reused", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
+              (status = 422, description = "idempotency_key_reused, grammar_limit", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
               (status = 500, description = "internal_error, interrupted", body = ErrorBody), (status = 502, description = "validator_failed, chain_refused", body = ErrorBody),
               (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn completions(
     State(app): State<Arc<App>>,
+    Caller(address): Caller,
     trace: Trace,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
@@ -50,6 +51,7 @@ pub async fn completions(
     let intake = Intake {
         app: &app,
         headers: &headers,
+        address,
         trace,
         body: &body,
         route: "/v1/chat/completions",

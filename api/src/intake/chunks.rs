@@ -166,6 +166,7 @@ mod tests {
                 validator: "V".into(),
                 finish: mythic_wire::Finish::Length,
                 prompt_tokens: 4,
+                cached_tokens: None,
                 output_tokens: 1,
                 cost_lamports: 150,
                 receipt: "u".into(),

@@ -186,7 +186,7 @@ pub struct Usage {
     pub completion_tokens: u64,
     /// Both.
     pub total_tokens: u64,
-    /// What of the prompt was cheaper: nothing.
+    /// Parts of the prompt; all cost the same.
     pub prompt_tokens_details: PromptTokensDetails,
     /// What of the answer was something else than text: nothing.
     pub completion_tokens_details: CompletionTokensDetails,
@@ -195,8 +195,10 @@ pub struct Usage {
 /// Parts of the prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PromptTokensDetails {
-    cached_tokens: u64,
-    audio_tokens: u64,
+    /// What the validators had read before, by their own word; absent where one of them said nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<u64>,
+    pub audio_tokens: u64,
 }
 
 /// Parts of the answer.

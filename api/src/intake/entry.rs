@@ -1,6 +1,6 @@
 //! How a request that makes jobs comes in, and what every answer of one carries.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::Bytes,
@@ -16,13 +16,13 @@ use solana_signer::Signer;
 use super::{
     judges,
     openai::ChatRequest,
-    plan::{self},
+    plan::{self, Asking},
 };
 use crate::{
     app::App,
     chain::{errors::chain_error, own, pay},
     error::{ApiError, ApiResult},
-    http::stopping,
+    http::{Asker, stopping},
     jobs::{
         answer::{ChoiceAnswer, ChoiceEnd},
         enter::{self, Entered, Entry},
@@ -59,6 +59,8 @@ fn sdk_repeats(headers: &HeaderMap) -> Option<u32> {
 pub(super) struct Intake<'a> {
     pub app: &'a Arc<App>,
     pub headers: &'a HeaderMap,
+    /// Where it comes from.
+    pub address: IpAddr,
     /// Under what it is logged.
     pub trace: Trace,
     pub body: &'a Bytes,
@@ -89,7 +91,16 @@ impl Intake<'_> {
             Some(payment) => payment.salt,
             None => pay::prompt_salt(&app.chain, &id),
         };
-        let mut plan = plan::plan(&app.catalogue, &app.config, &app.edge, &request, salt).await?;
+        let by = match &account {
+            Some(account) => Asker::Key(account.key_id.clone()),
+            None => Asker::at(self.address),
+        };
+        let asking = Asking {
+            request: &request,
+            by: &by,
+            salt,
+        };
+        let mut plan = plan::plan(&app.catalogue, &app.config, &app.edge, asking).await?;
         judges::require(app, &plan.model).await?;
         let payer = match (account, client) {
             (Some(account), _) => Payer::Key(account),

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     openai::ChatRequest,
-    plan::{self, Plan},
+    plan::{self, Asking, Plan},
     shapes,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     app::App,
     error::{ApiResult, ErrorBody},
     fleet::routing::{Request, Router},
-    http::{Caller, JsonBytes},
+    http::{Asker, Caller, JsonBytes},
     store::index,
 };
 
@@ -83,8 +83,11 @@ pub async fn estimate(
         &app.catalogue,
         &app.config,
         &app.edge,
-        &request,
-        accounts::random()?,
+        Asking {
+            request: &request,
+            by: &Asker::at(address),
+            salt: accounts::random()?,
+        },
     )
     .await?;
     let expected = expected_output(&app, &plan).await;

@@ -31,9 +31,24 @@ const NAMED: [&str; 5] = [
     "definitions",
 ];
 
+/// Formats of strings that are followed. Any other is a note for people, as JSON Schema has it.
+const FORMATS: [&str; 10] = [
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+    "uri",
+];
+
 /// What some clients write although it asks for nothing, and no grammar is made of.
 fn is_idle(name: &str, value: &Value) -> bool {
     match name {
+        "format" => value.as_str().is_some_and(|name| !FORMATS.contains(&name)),
         "propertyNames" => *value == json!({"type": "string"}),
         "uniqueItems" => *value == false,
         _ => false,
@@ -158,7 +173,9 @@ fn calls(out: &mut Vec<String>, style: CallStyle, marks: &Marks, tools: &Tools) 
     let names: Vec<String> = (0..tools.callable().count())
         .map(|at| format!("call_{at}"))
         .collect();
-    let more = match tools.parallel && style.is_plural() {
+    // Whoever names a function wants one call.
+    let named = matches!(tools.choice, ToolChoice::Named(_));
+    let more = match tools.parallel && style.is_plural() && !named {
         true => format!(" ({} call)*", marks.between),
         false => String::new(),
     };
@@ -267,6 +284,28 @@ mod tests {
     }
 
     #[test]
+    fn formats_that_are_known_are_followed_and_others_ask_for_nothing() {
+        let schema = json!({"properties": {"format": {"type": "string", "format": "password"}, "size": {"type": "integer", "format": "int64"}}});
+        assert_eq!(
+            bare(&schema),
+            json!({"properties": {"format": {"type": "string"}, "size": {"type": "integer"}}})
+        );
+        let of = |format: &str| {
+            let schema = json!({"type": "object", "properties": {"a": {"type": "string", "format": format}}});
+            grammar(None, &Format::Schema(schema)).unwrap()
+        };
+        for name in FORMATS {
+            let text = of(name);
+            assert!(text.contains(name), "{text}");
+            mythic_sampling::guide::check_text(&text)
+                .unwrap_or_else(|error| panic!("{error}: {text}"));
+        }
+        for name in ["path", "binary", "uri-reference", "cuid"] {
+            mythic_sampling::guide::check_text(&of(name)).unwrap();
+        }
+    }
+
+    #[test]
     fn text_may_turn_to_calls_where_its_markup_opens_them() {
         let tools = tools(&["a", "b"], ToolChoice::Auto);
         let text = grammar(Some((&tools, CallStyle::Hermes, false)), &Format::Text).unwrap();
@@ -372,6 +411,9 @@ mod tests {
         let text = grammar(asked, &Format::Text).unwrap();
         assert!(text.starts_with("start: calls\ncalls:  call \ncall: call_0\n"));
         assert!(text.contains(r#"{\"name\": \"b\", \"parameters\": "#) && !text.contains("TEXT"));
+        // One call, though this style has several and the client takes several.
+        let asked = Some((&tools, CallStyle::Hermes, false));
+        assert!(!grammar(asked, &Format::Text).unwrap().contains(" call)*"));
         let json = Tools {
             choice: ToolChoice::Auto,
             ..tools

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::{
     completion::Usage,
     entry::{Intake, whole, with_headers},
+    format::Format,
     openai::ChatRequest,
     render::usage,
     shapes,
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::{JsonBytes, Query},
+    http::{Caller, JsonBytes, Query},
     jobs::{answer::ChoiceEnd, enter::Entered},
     routes::jobs,
     store::index::jobs::JobDetails,
@@ -67,10 +68,11 @@ pub struct Inference {
               (status = 401, description = "invalid_api_key", body = ErrorBody), (status = 402, description = "insufficient_funds, spend_limit_exceeded, grant_not_usable", body = ErrorBody),
               (status = 404, description = "model_not_found", body = ErrorBody), (status = 409, description = "request_in_progress", body = ErrorBody),
               (status = 413, description = "body_too_large", body = ErrorBody), (status = 415, description = "unsupported_media_type, unsupported_content_encoding", body = ErrorBody),
-              (status = 422, description = "idempotency_key_reused", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
+              (status = 422, description = "idempotency_key_reused, grammar_limit", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
               (status = 502, description = "validator_failed, chain_refused", body = ErrorBody), (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn inference(
     State(app): State<Arc<App>>,
+    Caller(address): Caller,
     Query(query): Query<InferenceQuery>,
     trace: Trace,
     headers: HeaderMap,
@@ -78,6 +80,12 @@ pub async fn inference(
 ) -> ApiResult<Response> {
     let request = ChatRequest::parse_inference(&body)?;
     let open = query.wait == Some(false);
+    if open && request.format != Format::Text {
+        return Err(ApiError::unsupported(
+            "response_format",
+            "response_format is not supported with wait=false: whoever takes an open job loses stake for giving it up late, so nodes follow no grammar there; leave it out, or wait for the answer",
+        ));
+    }
     let route = if open {
         "/v1/inference?wait=false"
     } else {
@@ -86,6 +94,7 @@ pub async fn inference(
     let intake = Intake {
         app: &app,
         headers: &headers,
+        address,
         trace,
         body: &body,
         route,

@@ -19,7 +19,7 @@ use mythic_model::{
     gguf::Gguf,
     prompt::{PromptError, PromptFormatter},
 };
-use mythic_sampling::{Guide, GuideError, Options, Refusal, Vocabulary};
+use mythic_sampling::{GuideError, Options, Refusal, Vocabulary, guide};
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
@@ -27,7 +27,7 @@ use crate::{
     chain::{Chain, errors::chain_error},
     config::{GatewayConfig, ModelConfig},
     error::{ApiError, ApiResult},
-    http::Edge,
+    http::{Asker, Edge},
     intake::{
         calls::{CallStyle, Calling},
         format::Format,
@@ -103,12 +103,11 @@ impl Served {
         })
     }
 
-    /// Reads a grammar as validators do before they take a job: up to the first token of an answer.
-    fn read_grammar(&self, text: &str) -> Result<(), GuideError> {
+    /// Its tokens as grammars see them: to make that takes a fraction of a second.
+    fn vocabulary(&self) -> Result<&Vocabulary, GuideError> {
         let made = || Vocabulary::new(self.formatter.tokenizer());
         let vocabulary = self.vocabulary.get_or_init(made).as_ref();
-        let mut guide = Guide::new(vocabulary.map_err(GuideError::clone)?, text)?;
-        guide.mask().map(drop)
+        vocabulary.map_err(GuideError::clone)
     }
 
     /// The control token that is shown in an answer by these options, since calls begin with it, and its text.
@@ -497,13 +496,8 @@ fn untold(error: PromptError) -> ApiError {
     }
 }
 
-/// The prompt's tokens, and that validators take the grammar.
-async fn prompt_ids(
-    edge: &Edge,
-    request: &ChatRequest,
-    model: Arc<Served>,
-    options: Option<&Options>,
-) -> ApiResult<Vec<u32>> {
+/// The prompt's tokens.
+async fn prompt_ids(edge: &Edge, request: &ChatRequest, model: Arc<Served>) -> ApiResult<Vec<u32>> {
     let vocabulary = model.formatter.vocab_size();
     if let Given::Ids(ids) = &request.given
         && let Some(id) = ids.iter().find(|id| **id as usize >= vocabulary)
@@ -515,17 +509,11 @@ async fn prompt_ids(
     }
     let (given, tools) = (request.given.clone(), request.tools.clone());
     let told = request.template.clone();
-    let grammar = options.and_then(|options| options.grammar.clone());
-    let shaping = shaping(request).unwrap_or("response_format");
     let turn = edge.turn().await?;
-    // Reading a long prompt or a grammar takes milliseconds: not on the threads that serve streams. The turn lasts as long as the
-    // work, also when nobody waits for it any more.
+    // Reading a long prompt takes milliseconds: not on the threads that serve streams. The turn lasts as long as the work, also when
+    // nobody waits for it any more.
     let read = move || {
         let _turn = turn;
-        if let Some(text) = grammar {
-            let read = model.read_grammar(&text);
-            read.map_err(|error| unfollowed(shaping, &error))?;
-        }
         let formatter = &model.formatter;
         template::check(&told, &model.id, |name| formatter.reads(name))?;
         prompt::tokens(formatter, model.calls, &given, tools.as_ref(), &told).map_err(untold)
@@ -539,13 +527,50 @@ async fn prompt_ids(
     }
 }
 
-/// Makes the plan of a request. `salt` is the client's when it pays by its own transaction.
+/// Reads a grammar as validators do before they take a job, within their time. One that can't be followed is counted against who sent
+/// it.
+async fn read_grammar(
+    edge: &Edge,
+    by: &Asker,
+    model: &Arc<Served>,
+    (name, grammar): (&str, &str),
+) -> ApiResult<()> {
+    let turn = edge.reading(by).await?;
+    // What is made with a model's first grammar is not in that one's time.
+    let of = model.clone();
+    let made = tokio::task::spawn_blocking(move || of.vocabulary().map(|_| ())).await;
+    let made = made.map_err(ApiError::internal)?;
+    made.map_err(|error| unfollowed(name, &error))?;
+    let (of, text) = (model.clone(), grammar.to_owned());
+    let reading = tokio::task::spawn_blocking(move || {
+        // Who waits is told in time; the turn lasts as long as the work.
+        let _turn = turn;
+        guide::read(of.vocabulary()?, &text)
+    });
+    let read = match tokio::time::timeout(guide::LONGEST_READING, reading).await {
+        Ok(read) => read.map_err(ApiError::internal)?,
+        Err(_) => Err(GuideError::too_long()),
+    };
+    read.map_err(|error| {
+        edge.strike(by);
+        unfollowed(name, &error)
+    })
+}
+
+/// What is asked, and by whom.
+pub struct Asking<'a> {
+    pub request: &'a ChatRequest,
+    pub by: &'a Asker,
+    /// Of the prompt hash; the client's when it pays by its own transaction.
+    pub salt: [u8; 16],
+}
+
+/// Makes the plan of a request.
 pub async fn plan(
     catalogue: &Catalogue,
     config: &GatewayConfig,
     edge: &Edge,
-    request: &ChatRequest,
-    salt: [u8; 16],
+    Asking { request, by, salt }: Asking<'_>,
 ) -> ApiResult<Plan> {
     let model = catalogue.wanted(request.model.as_deref())?;
     let on_chain = catalogue.on_chain(&model).await?;
@@ -572,7 +597,7 @@ pub async fn plan(
         .min(model.formatter.context_length());
     check_bytes(bytes(request), context)?;
     let options = options(request, &model, on_chain.spec.is_exact())?;
-    let prompt_ids = prompt_ids(edge, request, model.clone(), options.as_ref()).await?;
+    let prompt_ids = prompt_ids(edge, request, model.clone()).await?;
     let prompt_tokens = u32::try_from(prompt_ids.len()).unwrap_or(u32::MAX);
     let max_output_tokens = fit(
         prompt_tokens,
@@ -583,6 +608,14 @@ pub async fn plan(
     let (price_in, price_out) = (on_chain.price_in.get(), on_chain.price_out.get());
     let ceiling = money::price(prompt_tokens, max_output_tokens, price_in, price_out)
         .map_err(|error| ApiError::invalid("max_completion_tokens", error.message()))?;
+    // What takes longest comes last.
+    let grammar = options
+        .as_ref()
+        .and_then(|options| options.grammar.as_deref());
+    if let Some(grammar) = grammar {
+        let name = shaping(request).unwrap_or("response_format");
+        read_grammar(edge, by, &model, (name, grammar)).await?;
+    }
     Ok(Plan {
         prompt_hash: hash::prompt_hash(&salt, &prompt_ids),
         prompt_ids,

@@ -391,11 +391,18 @@ fn token((chosen, top): &(Candidate, Vec<Candidate>)) -> TokenLogprob {
 pub fn usage(ends: &[ChoiceEnd]) -> Usage {
     let prompt: u64 = ends.iter().map(|end| u64::from(end.prompt_tokens)).sum();
     let output: u64 = ends.iter().map(|end| u64::from(end.output_tokens)).sum();
+    // Known of all, or not known.
+    let cached: Option<u64> = (ends.iter())
+        .map(|end| end.cached_tokens.map(u64::from))
+        .sum();
     Usage {
         prompt_tokens: prompt,
         completion_tokens: output,
         total_tokens: prompt + output,
-        prompt_tokens_details: PromptTokensDetails::default(),
+        prompt_tokens_details: PromptTokensDetails {
+            cached_tokens: cached,
+            audio_tokens: 0,
+        },
         completion_tokens_details: CompletionTokensDetails::default(),
     }
 }
@@ -425,6 +432,7 @@ mod tests {
             validator: "V".into(),
             finish: mythic_wire::Finish::Eos,
             prompt_tokens: 10,
+            cached_tokens: None,
             output_tokens: output,
             cost_lamports: cost,
             receipt: format!("/v1/jobs/{job}/receipt"),
@@ -488,6 +496,26 @@ mod tests {
             0
         );
         assert_eq!(usage["choices"], json!([]));
+    }
+
+    #[test]
+    fn cached_tokens_are_those_of_all_choices_or_are_not_told() {
+        let of = |said: Option<u32>| {
+            let mut end = end("J", 1, 1);
+            end.tell_cached(said);
+            end
+        };
+        let details = |ends: &[ChoiceEnd]| json!(usage(ends))["prompt_tokens_details"].clone();
+        let both = [of(Some(8)), of(Some(0))];
+        assert_eq!(
+            details(&both),
+            json!({"cached_tokens": 8, "audio_tokens": 0})
+        );
+        // One that said nothing is not one that found nothing.
+        let silent = [of(Some(8)), of(None)];
+        assert_eq!(details(&silent), json!({"audio_tokens": 0}));
+        // Nobody had read more than there is.
+        assert_eq!(details(&[of(Some(u32::MAX))])["cached_tokens"], 10);
     }
 
     #[test]

@@ -173,7 +173,7 @@ pub struct OutputCall {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ResponseUsage {
     pub input_tokens: u64,
-    /// What of the input was cheaper: nothing.
+    /// Parts of the input; all cost the same.
     pub input_tokens_details: InputTokensDetails,
     pub output_tokens: u64,
     /// What of the output was something else than text: nothing.
@@ -185,7 +185,9 @@ pub struct ResponseUsage {
 /// Parts of the input.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InputTokensDetails {
-    cached_tokens: u64,
+    /// What the validator had read before, by its own word; absent where it said nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_tokens: Option<u64>,
 }
 
 /// Parts of the output.
@@ -273,7 +275,9 @@ impl Frame {
             }),
             usage: Some(ResponseUsage {
                 input_tokens: used.prompt_tokens,
-                input_tokens_details: InputTokensDetails::default(),
+                input_tokens_details: InputTokensDetails {
+                    cached_tokens: used.prompt_tokens_details.cached_tokens,
+                },
                 output_tokens: used.completion_tokens,
                 output_tokens_details: OutputTokensDetails::default(),
                 total_tokens: used.total_tokens,

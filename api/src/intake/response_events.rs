@@ -278,6 +278,7 @@ mod tests {
                 validator: "V".into(),
                 finish,
                 prompt_tokens: 4,
+                cached_tokens: None,
                 output_tokens: 2,
                 cost_lamports: 9,
                 receipt: "r".into(),

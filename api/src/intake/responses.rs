@@ -27,7 +27,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::JsonBytes,
+    http::{Caller, JsonBytes},
     jobs::enter::Entered,
 };
 
@@ -321,11 +321,12 @@ fn parse(body: &[u8]) -> ApiResult<(ChatRequest, Repeated)> {
               (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),
               (status = 401, description = "invalid_api_key", body = ErrorBody), (status = 402, description = "insufficient_funds, spend_limit_exceeded, grant_not_usable", body = ErrorBody),
               (status = 404, description = "model_not_found", body = ErrorBody), (status = 409, description = "request_in_progress", body = ErrorBody),
-              (status = 410, description = "answer_expired", body = ErrorBody), (status = 422, description = "idempotency_key_reused", body = ErrorBody),
+              (status = 410, description = "answer_expired", body = ErrorBody), (status = 422, description = "idempotency_key_reused, grammar_limit", body = ErrorBody),
               (status = 429, description = "rate_limit_exceeded", body = ErrorBody), (status = 502, description = "validator_failed, chain_refused", body = ErrorBody),
               (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn create(
     State(app): State<Arc<App>>,
+    Caller(address): Caller,
     trace: Trace,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
@@ -335,6 +336,7 @@ pub async fn create(
     let intake = Intake {
         app: &app,
         headers: &headers,
+        address,
         trace,
         body: &body,
         route: "/v1/responses",

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use mythic_client::Commitment;
+use mythic_wire::GRAMMAR_LIMIT;
 use solana_pubkey::Pubkey;
 use tokio::time::Instant;
 
@@ -31,6 +32,7 @@ impl Choosing<'_> {
             Outcome::Gone { let_down: false } => (Verdict::Neutral, "client_gone"),
             Outcome::Failed(_) => (Verdict::Bad, "failed"),
             Outcome::Broken(..) => (Verdict::Bad, "broken"),
+            Outcome::Unfollowed => (Verdict::Neutral, "unfollowed"),
         };
         let validator = Pubkey::new_from_array(node.validator).to_string();
         self.parts
@@ -68,6 +70,14 @@ impl Choosing<'_> {
                     StatusCode::BAD_GATEWAY,
                     "validator_failed",
                     format!("the validator broke off in the middle of its answer ({reason}); its job is cancelled and costs what was handed out"),
+                )
+                .job(attempt.job.to_string()));
+            }
+            Outcome::Unfollowed => {
+                return Err(ApiError::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    GRAMMAR_LIMIT,
+                    "the answer could not follow its schema to the end within the limits that all validators keep; its validator gives the job up, which costs nothing. Simplify the schema",
                 )
                 .job(attempt.job.to_string()));
             }

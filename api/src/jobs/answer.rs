@@ -37,6 +37,9 @@ pub struct ChoiceEnd {
     pub finish: Finish,
     /// Tokens of the prompt as the model saw it.
     pub prompt_tokens: u32,
+    /// Of these, how many the validator says that it had read before; `None` where it said nothing, or nobody heard it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<u32>,
     /// Tokens the validator committed, the end-of-sequence token included.
     pub output_tokens: u32,
     /// What the job costs: tokens times price, rounded up once.
@@ -46,6 +49,13 @@ pub struct ChoiceEnd {
     /// The chain did not show the result in time: nobody vouches for this answer yet; its job tells later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unconfirmed: bool,
+}
+
+impl ChoiceEnd {
+    /// Takes the validator's word for how much of the prompt it had read before: no more than the prompt has.
+    pub fn tell_cached(&mut self, said: Option<u32>) {
+        self.cached_tokens = said.map(|tokens| tokens.min(self.prompt_tokens));
+    }
 }
 
 /// A finished choice as it is stored and replayed.

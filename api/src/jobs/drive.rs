@@ -9,7 +9,8 @@ use mythic_interface::state::Job;
 use mythic_sampling::Options;
 use mythic_trace::{Kind, Span};
 use mythic_wire::{
-    Evidence, Finish, InferenceRequest, NodeEvent, evidence::options_fit, parse_hex32,
+    Evidence, Finish, GRAMMAR_LIMIT, InferenceRequest, NodeEvent, evidence::options_fit,
+    parse_hex32,
 };
 use solana_pubkey::Pubkey;
 use tokio::time::{Instant, timeout_at};
@@ -65,6 +66,8 @@ pub enum Outcome {
     Failed(String),
     /// The answer broke off after content: why, and what was handed out.
     Broken(String, Vec<u32>),
+    /// The answer could not follow its grammar to the end, as no other validator's could.
+    Unfollowed,
     /// The client went away; `let_down` = it had waited long for a first token.
     Gone {
         /// It counts against the validator.
@@ -156,17 +159,14 @@ pub async fn drive(d: &Dispatch<'_>, transaction: String, trace: &Trace) -> Outc
                 ..
             }))) => incoming.token(position, token, &top4, log_sum_exp),
             Ok(Some(Ok(NodeEvent::Error { code, message }))) => {
-                if incoming.output.is_empty() {
-                    return Outcome::Declined(code, message.chars().take(500).collect());
-                }
-                let message: String = message.chars().take(200).collect();
-                Err(format!("{code}: {message}"))
+                return incoming.ended(code, &message);
             }
             Ok(Some(Ok(NodeEvent::Done {
                 finish_reason,
                 output_ids,
                 fingerprint,
                 output_root,
+                cached_tokens,
                 evidence,
                 ..
             }))) => {
@@ -178,7 +178,10 @@ pub async fn drive(d: &Dispatch<'_>, transaction: String, trace: &Trace) -> Outc
                 match incoming.check(said, &evidence) {
                     Err(reason) => Err(reason.into()),
                     Ok(()) => match incoming.done(finish_reason, &evidence).await {
-                        Ok(done) => return Outcome::Done(done),
+                        Ok(mut done) => {
+                            done.end.tell_cached(cached_tokens);
+                            return Outcome::Done(done);
+                        }
                         Err(reason) => Err(reason),
                     },
                 }
@@ -381,6 +384,20 @@ impl<'a> Incoming<'a> {
         }))
     }
 
+    /// The validator says that there will be no answer, or no more of it.
+    fn ended(self, code: String, message: &str) -> Outcome {
+        if self.output.is_empty() {
+            return Outcome::Declined(code, message.chars().take(500).collect());
+        }
+        let options = self.d.work.plan.options.as_ref();
+        // Of an answer that has a grammar its word is taken: it gives up what it would be paid for.
+        if code == GRAMMAR_LIMIT && options.is_some_and(|options| options.grammar.is_some()) {
+            return Outcome::Unfollowed;
+        }
+        let message: String = message.chars().take(200).collect();
+        self.failed(format!("{code}: {message}"))
+    }
+
     /// Before the first token another validator may be asked; after it the answer is this one's.
     fn failed(self, reason: String) -> Outcome {
         if self.output.is_empty() {
@@ -421,6 +438,7 @@ fn end(d: &Dispatch<'_>, finish: Finish, output_tokens: u32) -> ChoiceEnd {
         validator: Pubkey::new_from_array(d.node.validator).to_string(),
         finish,
         prompt_tokens: d.work.plan.prompt_tokens,
+        cached_tokens: None,
         output_tokens,
         cost_lamports: d.work.plan.cost(output_tokens),
         receipt: receipt(d.parts, &d.attempt.job),

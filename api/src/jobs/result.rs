@@ -203,6 +203,7 @@ pub fn answer_from(
             validator: Pubkey::new_from_array(job.validator).to_string(),
             finish,
             prompt_tokens: job.terms.prompt_tokens.get(),
+            cached_tokens: None,
             output_tokens: digests.count,
             cost_lamports: fee,
             receipt: receipt(parts, &attempt.job),

@@ -396,6 +396,7 @@ mod tests {
             validator: "V".into(),
             finish: Finish::Eos,
             prompt_tokens: 1,
+            cached_tokens: None,
             output_tokens: 2,
             cost_lamports: 3,
             receipt: "r".into(),

@@ -1,7 +1,7 @@
 //! The span of a dispatch: which model at which validator, how many tokens, how it ended. Never what was asked or answered.
 
 use mythic_trace::{Kind, Span, names};
-use mythic_wire::openai::finish_reason;
+use mythic_wire::{GRAMMAR_LIMIT, openai::finish_reason};
 use solana_pubkey::Pubkey;
 
 use crate::jobs::drive::{Dispatch, Outcome, drive};
@@ -57,6 +57,9 @@ fn end(span: &Span, outcome: &Outcome) {
         Outcome::Broken(_, output) => {
             span.number(names::OUTPUT_TOKENS, output.len() as u64)
                 .failed("broken_off");
+        }
+        Outcome::Unfollowed => {
+            span.failed(GRAMMAR_LIMIT);
         }
         Outcome::Gone { .. } => {
             span.failed("client_gone");

@@ -92,6 +92,7 @@ fn pending(app: &App, attempt: &Attempt) -> JobDetails {
         price_out: arguments.price_out.get().into(),
         prompt_hash: hex::encode(arguments.prompt_hash),
         temperature_milli: arguments.temperature_milli.get().into(),
+        sampling_profile: arguments.sampling_profile.into(),
         transitions: Some(Vec::new()),
         ..JobRow::default()
     };
@@ -258,6 +259,8 @@ pub struct Receipt {
     terms_hash: Option<String>,
     output_root: Option<String>,
     fingerprint: Option<String>,
+    /// As in the job: 1 `seeded-top4`, 2 `seeded-full`.
+    sampling_profile: i64,
     /// Slot from which nobody opens a case about the result.
     window_end_slot: Option<i64>,
     /// What happened to it, in order.
@@ -355,6 +358,7 @@ pub async fn receipt(
         terms_hash: job.terms_hash,
         output_root: job.output_root,
         fingerprint: job.fingerprint,
+        sampling_profile: job.sampling_profile,
         window_end_slot: job.window_end_slot,
         transitions: job.transitions,
         attempts,

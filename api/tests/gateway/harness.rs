@@ -32,6 +32,8 @@ pub const SOL: u64 = 1_000_000_000;
 pub const MODEL: &str = "tiny";
 /// The same, registered as one whose arithmetic is exact; the gateway of all tests does not serve it.
 pub const EXACT: &str = "tiny-exact";
+/// The chat template of both.
+const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n";
 /// Places of one address at the feed.
 pub const FEED_PLACES: u32 = 24;
 
@@ -62,7 +64,7 @@ pub struct World {
     /// The exact model, for gateways that serve it too.
     pub exact: ModelConfig,
     pub validators: Vec<Arc<Validator>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     _postgres: std::process::Child,
 }
 
@@ -111,7 +113,7 @@ impl Parts {
             model: self.model,
             exact: self.exact,
             validators: self.validators,
-            _dir: self.dir,
+            dir: self.dir,
             _postgres: self.postgres,
         }
     }
@@ -133,7 +135,7 @@ async fn start() -> Parts {
     let (chain, rpc_url, ws_url) = run_chain(dir.path(), &keys).await;
     let (model, validators) = set_up(&chain, &keys).await;
     let gguf = dir.path().join("tiny.gguf");
-    std::fs::write(&gguf, tiny_gguf(true)).unwrap();
+    std::fs::write(&gguf, tiny_gguf(Some(TEMPLATE))).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = GatewayConfig {
         listen: listener.local_addr().unwrap(),
@@ -503,6 +505,26 @@ impl World {
         App::new(config, CancellationToken::new()).await.unwrap()
     }
 
+    /// Registers another model, with this chat template if it is to have one, for gateways that are to serve it. Nobody answers for it.
+    pub async fn other_model(
+        &self,
+        name: &str,
+        spec: ModelSpec,
+        template: Option<&str>,
+    ) -> ModelConfig {
+        let admin = self.admin.pubkey();
+        let named = Text::new(name).unwrap();
+        let register = ix::register_model(admin, admin, &RegisterModel { spec, name: named });
+        send(&self.chain, &[register], &[&self.admin]).await;
+        let gguf = self.dir.path().join(format!("{name}.gguf"));
+        std::fs::write(&gguf, tiny_gguf(template)).unwrap();
+        ModelConfig {
+            name: name.into(),
+            identity: hex::encode(spec.identity(admin.as_array())),
+            gguf,
+        }
+    }
+
     /// A signed request's answer.
     pub async fn signed(
         &self,
@@ -661,7 +683,7 @@ pub fn exact_spec() -> ModelSpec {
 }
 
 /// A model file with a tokenizer of bytes, a chat template if it is to have one, and no weights.
-pub fn tiny_gguf(with_template: bool) -> Vec<u8> {
+fn tiny_gguf(template: Option<&str>) -> Vec<u8> {
     fn text(out: &mut Vec<u8>, text: &str) {
         out.extend((text.len() as u64).to_le_bytes());
         out.extend(text.as_bytes());
@@ -694,12 +716,11 @@ pub fn tiny_gguf(with_template: bool) -> Vec<u8> {
         .collect();
     tokens.extend(["<|im_start|>", "<|im_end|>", "ab"].map(String::from));
     let mut out = Vec::new();
-    let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n";
     string(&mut out, "general.architecture", "llama");
     number(&mut out, "llama.context_length", 2048);
     string(&mut out, "tokenizer.ggml.model", "gpt2");
     string(&mut out, "tokenizer.ggml.pre", "smollm");
-    if with_template {
+    if let Some(template) = template {
         string(&mut out, "tokenizer.chat_template", template);
     }
     number(&mut out, "tokenizer.ggml.eos_token_id", validators::EOS);
@@ -723,7 +744,7 @@ pub fn tiny_gguf(with_template: bool) -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
     file.extend(3u32.to_le_bytes());
     file.extend(0u64.to_le_bytes());
-    file.extend(if with_template { 9u64 } else { 8 }.to_le_bytes());
+    file.extend((8 + u64::from(template.is_some())).to_le_bytes());
     file.extend(out);
     file.resize(file.len().next_multiple_of(32), 0);
     file

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use mythic_api::app::App;
-use mythic_interface::state::{Job, SamplingProfile};
+use mythic_interface::state::{Job, ModelSpec, SamplingProfile};
 use mythic_sampling::Options;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
-    harness::{EXACT, MODEL, World, error_of, within},
+    harness::{EXACT, MODEL, World, error_of, exact_spec, within},
     validators::{ANSWER, JSON},
 };
 
@@ -68,6 +68,16 @@ async fn job(world: &World, answer: &Value) -> Job {
     world.job(answer["mythic"]["job"].as_str().unwrap()).await
 }
 
+/// The options of an answer's job, as its validator was told.
+fn options_of(world: &World, answer: &Value) -> Options {
+    let id = answer["mythic"]["job"].as_str().unwrap();
+    let found = world
+        .validators
+        .iter()
+        .find_map(|validator| validator.options.lock().unwrap().get(id).cloned());
+    Options::from_wire(&found.flatten().unwrap()).unwrap()
+}
+
 #[test]
 fn options_are_bound_by_the_terms_and_reach_the_validator() {
     within(|world| async move {
@@ -82,12 +92,7 @@ fn options_are_bound_by_the_terms_and_reach_the_validator() {
         );
         let terms = job(world, &answer).await.terms;
         assert_eq!(terms.sampling_profile, SamplingProfile::SeededFull as u8);
-        let id = answer["mythic"]["job"].as_str().unwrap();
-        let found = world
-            .validators
-            .iter()
-            .find_map(|validator| validator.options.lock().unwrap().get(id).cloned());
-        let options = Options::from_wire(&found.flatten().unwrap()).unwrap();
+        let options = options_of(world, &answer);
         assert_eq!((options.top_p_ppm, options.top_k), (900_000, 40));
         assert_eq!(options.logit_bias, [(7, -3_000)]);
         assert_eq!(options.stop, ["STOP"]);
@@ -129,22 +134,40 @@ fn what_no_model_can_honour_is_refused_by_name() {
             |inner, _| json!({"type": "object", "properties": {"a": inner}}),
         );
         let of = |schema: Value| json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+        // An object with one property that must be there.
+        let with = |schema: Value| json!({"type": "object", "properties": {"a": schema}, "required": ["a"]});
+        let any = json!({"anyOf": [{"type": "null"}, {"type": "string"}, {"type": "number"}, {"type": "boolean"}]});
+        let mut chain = with(json!({"$ref": "#/$defs/d0"}));
+        for n in 0..16 {
+            let next = json!({"$ref": format!("#/$defs/d{}", n + 1)});
+            chain["$defs"][format!("d{n}")] = json!({"anyOf": [next, next]});
+        }
+        chain["$defs"]["d16"] = json!({"type": "null"});
+        let schemas = [
+            bomb.clone(),
+            json!({"$ref": "#"}),
+            with(json!({"$ref": "http://example.com/a"})),
+            with(json!({"enum": (0..5_000).collect::<Vec<u32>>()})),
+            with(json!({"allOf": vec![any; 10]})),
+            chain,
+            with(json!({"const": "x".repeat(70_000)})),
+            with(json!({"type": "string", "pattern": "(a{500}){500}"})),
+            with(json!({"type": "string", "pattern": "(?=a)b"})),
+            with(json!({"type": "string", "minLength": 5, "maxLength": 2})),
+        ];
+        let schemas =
+            schemas.map(|schema| (json!({"response_format": of(schema)}), "response_format"));
+        let mut bombs = weather();
+        bombs[0]["function"]["parameters"] = bomb;
         let result = json!([{"role": "user", "content": "x"},
             {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
             {"role": "tool", "tool_call_id": "c", "content": "x".repeat(1 << 20)}]);
-        for (extra, param) in [
+        let others = [
             (json!({"logit_bias": {"999999": 1}}), "logit_bias"),
-            (json!({"response_format": of(bomb)}), "response_format"),
-            (
-                json!({"response_format": of(json!({"$ref": "#"}))}),
-                "response_format",
-            ),
             (json!({"messages": result}), "messages"),
-            (
-                json!({"response_format": of(json!({"type": "object", "properties": {"a": {"$ref": "http://example.com/a"}}}))}),
-                "response_format",
-            ),
-        ] {
+            (json!({"tools": bombs}), "tools"),
+        ];
+        for (extra, param) in schemas.into_iter().chain(others) {
             let (status, text) = post(&app, "/v1/chat/completions", &chat("x", &extra)).await;
             let body: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(
@@ -152,6 +175,74 @@ fn what_no_model_can_honour_is_refused_by_name() {
                 (400, &json!(param)),
                 "{text}"
             );
+            assert!(body["error"].get("job_id").is_none(), "{text}");
+        }
+        let result = json!([{"role": "user", "content": "x"},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": "x".repeat(1 << 20)}]);
+        let body = json!({"model": EXACT, "input": result});
+        let (status, text) = post(&app, "/v1/responses", &body).await;
+        let body: Value = serde_json::from_str(&text).unwrap();
+        let error = &body["error"];
+        assert_eq!((status, &error["param"]), (400, &json!("input")), "{text}");
+        assert_eq!(error["code"], "context_length_exceeded", "{text}");
+    });
+}
+
+#[test]
+fn what_a_template_refuses_is_told_and_functions_are_told_where_it_takes_them() {
+    within(|world| async move {
+        let spec = ModelSpec {
+            weights_hash: [10; 32],
+            ..exact_spec()
+        };
+        let template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system messages here') }}{% endif %}\
+            {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n";
+        let strict = world.other_model("strict", spec, Some(template)).await;
+        let app = world.other(|config| config.models.push(strict)).await;
+        let mut body = json!({"model": "strict", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]});
+        for path in ["/v1/chat/completions", "/v1/estimate"] {
+            let (status, text) = post(&app, path, &body).await;
+            let answer: Value = serde_json::from_str(&text).unwrap();
+            let error = &answer["error"];
+            assert_eq!((status, &error["param"]), (400, &json!("messages")));
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains("no system messages here"), "{message}");
+            assert!(error.get("job_id").is_none());
+        }
+        // Functions are told to such a model in the user's message.
+        body["messages"].as_array_mut().unwrap().remove(0);
+        let plain = answered(&app, "/v1/estimate", &body).await;
+        body["tools"] = weather();
+        let with = answered(&app, "/v1/estimate", &body).await;
+        let tokens = |estimate: &Value| estimate["prompt_tokens"].as_u64().unwrap();
+        assert!(tokens(&with) > tokens(&plain) + 50);
+    });
+}
+
+#[test]
+fn a_format_and_functions_that_look_alike_are_not_taken_together() {
+    within(|world| async move {
+        let spec = ModelSpec {
+            weights_hash: [11; 32],
+            ..exact_spec()
+        };
+        // As Llama 3 has it: a call is JSON and nothing else.
+        let template = "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{% if m.role == 'ipython' %}{% endif %}\
+            <|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n";
+        let llama = world.other_model("llama", spec, Some(template)).await;
+        let app = world.other(|config| config.models.push(llama)).await;
+        let mut body = json!({"model": "llama", "messages": [{"role": "user", "content": "hi"}], "tools": weather(),
+            "response_format": {"type": "json_object"}});
+        let (status, text) = post(&app, "/v1/estimate", &body).await;
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let error = &answer["error"];
+        assert_eq!((status, &error["param"]), (400, &json!("response_format")));
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("tool_choice"), "{message}");
+        for choice in ["required", "none"] {
+            body["tool_choice"] = choice.into();
+            answered(&app, "/v1/estimate", &body).await;
         }
     });
 }
@@ -208,14 +299,17 @@ fn json_is_asked_for_by_a_grammar_that_the_gateway_makes() {
             "schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}});
         let answer = answered(&app, "/v1/chat/completions", &chat("[json]", &format)).await;
         assert_eq!(answer["choices"][0]["message"]["content"], JSON);
-        let id = answer["mythic"]["job"].as_str().unwrap();
-        let found = world
-            .validators
-            .iter()
-            .find_map(|validator| validator.options.lock().unwrap().get(id).cloned());
-        let options = Options::from_wire(&found.flatten().unwrap()).unwrap();
-        let grammar = options.grammar.unwrap();
+        let grammar = options_of(world, &answer).grammar.unwrap();
         assert!(grammar.starts_with("start: %json "), "{grammar}");
+        // A stop string cuts it like any other answer.
+        let mut stopped = chat("[json] stopped", &format);
+        stopped["stop"] = json!(["Bern"]);
+        let answer = answered(&app, "/v1/chat/completions", &stopped).await;
+        let choice = &answer["choices"][0];
+        assert_eq!(choice["message"]["content"], "{\"city\": \"");
+        assert_eq!(choice["finish_reason"], "stop");
+        let options = options_of(world, &answer);
+        assert!(options.grammar.is_some() && options.stop == ["Bern"]);
     });
 }
 
@@ -324,5 +418,155 @@ fn responses_are_the_same_whole_and_streamed() {
         let refused = client.post(&url).json(&long).send().await.unwrap();
         let error = error_of(refused, 400, "context_length_exceeded").await;
         assert_eq!(error["param"], "max_output_tokens");
+    });
+}
+
+#[test]
+fn schemas_that_can_not_be_followed_cost_who_sends_them_and_nobody_else() {
+    within(|world| async move {
+        let app = exact(world).await;
+        // It keeps every limit, and no object is one of it.
+        let schema = json!({"type": "object", "required": ["a"],
+            "properties": {"a": {"type": "string", "minLength": 5, "maxLength": 2}}});
+        let bad = json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}});
+        let good = json!({"response_format": {"type": "json_object"}});
+        let path = "/v1/chat/completions";
+        let mut refused = 0;
+        let error = loop {
+            let (status, text) = post(&app, path, &chat("[json]", &bad)).await;
+            let body: Value = serde_json::from_str(&text).unwrap();
+            if status == 429 {
+                break body["error"].clone();
+            }
+            assert_eq!(
+                (status, &body["error"]["param"]),
+                (400, &json!("response_format")),
+                "{text}"
+            );
+            refused += 1;
+            assert!(refused < 40, "it is read again and again");
+        };
+        assert!(refused >= 10, "{refused}");
+        assert_eq!(error["code"], "rate_limit_exceeded");
+        let (status, text) = post(&app, path, &chat("[json]", &good)).await;
+        assert_eq!(status, 429, "{text}");
+        // What needs no reading goes on.
+        answered(&app, path, &chat("plain", &json!({}))).await;
+        // Without a key another asks.
+        let mut body = json!({"model": EXACT, "prompt": "x"});
+        body["response_format"] = good["response_format"].clone();
+        answered(&app, "/v1/estimate", &body).await;
+    });
+}
+
+#[test]
+fn a_grammar_that_meets_a_limit_on_the_way_is_no_fault_of_the_validators() {
+    within(|world| async move {
+        let app = exact(world).await;
+        let path = "/v1/chat/completions";
+        let format = json!({"response_format": {"type": "json_object"}});
+        // Three failures in a row would close each validator for a while.
+        for at in 0..8 {
+            let ask = chat(&format!("limited [json] {at}"), &format);
+            let (status, text) = post(&app, path, &ask).await;
+            let body: Value = serde_json::from_str(&text).unwrap();
+            let error = &body["error"];
+            assert_eq!(
+                (status, &error["code"]),
+                (422, &json!("grammar_limit")),
+                "{text}"
+            );
+            assert!(error["job_id"].is_string());
+        }
+        answered(&app, path, &chat("[json]", &format)).await;
+        assert_eq!(app.validators.open_breakers(), 0);
+        // Where there is no grammar, the word is none.
+        let (status, text) = post(&app, path, &chat("limited", &json!({}))).await;
+        assert_eq!(status, 502, "{text}");
+    });
+}
+
+#[test]
+fn an_open_job_takes_no_format_and_is_not_made() {
+    within(|world| async move {
+        let app = exact(world).await;
+        let body =
+            json!({"model": EXACT, "prompt": "open", "response_format": {"type": "json_object"}});
+        let (status, text) = post(&app, "/v1/inference?wait=false", &body).await;
+        let body: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (status, &body["error"]["param"]),
+            (400, &json!("response_format")),
+            "{text}"
+        );
+        assert_eq!(body["error"]["code"], "unsupported_parameter");
+    });
+}
+
+#[test]
+fn schemas_that_wait_to_be_read_hold_up_no_other_prompt() {
+    within(|world| async move {
+        let app = exact(world).await;
+        let someone = mythic_api::http::Asker::Key("someone".into());
+        let mut turns = Vec::new();
+        let short = std::time::Duration::from_millis(100);
+        while let Ok(Ok(turn)) = tokio::time::timeout(short, app.edge.reading(&someone)).await {
+            turns.push(turn);
+        }
+        let path = "/v1/chat/completions";
+        let shaped = chat(
+            "[json]",
+            &json!({"response_format": {"type": "json_object"}}),
+        );
+        let (status, text) = post(&app, path, &shaped).await;
+        assert_eq!(status, 503, "{text}");
+        assert!(text.contains("gateway_busy"), "{text}");
+        answered(&app, path, &chat("plain", &json!({}))).await;
+        turns.pop();
+        answered(&app, path, &shaped).await;
+    });
+}
+
+#[test]
+fn usage_tells_what_the_validator_had_read_before_and_nothing_where_it_said_nothing() {
+    use crate::validators::CACHED;
+
+    within(|world| async move {
+        let usage = async |path: &str, body: Value| {
+            let request = reqwest::Client::new().post(format!("{}{path}", world.url));
+            let response = request.json(&body).send().await.unwrap();
+            let text = response.text().await.unwrap();
+            let whole: Option<Value> = serde_json::from_str(&text).ok();
+            let last = whole.or_else(|| events(&text).pop()).unwrap();
+            match last.get("response") {
+                Some(response) => response["usage"].clone(),
+                None => last["usage"].clone(),
+            }
+        };
+        let chat = |prompt: &str| json!({"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_tokens": 64, "temperature": 0});
+        let asked = "/v1/chat/completions";
+        let silent = usage(asked, chat("nothing is said")).await;
+        let details = &silent["prompt_tokens_details"];
+        assert_eq!(details, &json!({"audio_tokens": 0}));
+        let told = usage(asked, chat("cached:some")).await;
+        assert_eq!(told["prompt_tokens_details"]["cached_tokens"], CACHED);
+        // No more than there is to read.
+        let more = usage(asked, chat("cached:more")).await;
+        let all = &more["prompt_tokens"];
+        assert_eq!(&more["prompt_tokens_details"]["cached_tokens"], all);
+        let mut body = chat("streamed cached:some");
+        body["stream"] = true.into();
+        body["stream_options"] = json!({"include_usage": true});
+        let told = usage(asked, body).await;
+        assert_eq!(told["prompt_tokens_details"]["cached_tokens"], CACHED);
+        let text =
+            json!({"model": MODEL, "prompt": "cached:some", "max_tokens": 64, "temperature": 0});
+        let told = usage("/v1/completions", text).await;
+        assert_eq!(told["prompt_tokens_details"]["cached_tokens"], CACHED);
+        for stream in [false, true] {
+            let body = json!({"model": MODEL, "input": "cached:some", "max_output_tokens": 64, "temperature": 0, "stream": stream});
+            let told = usage("/v1/responses", body).await;
+            assert_eq!(told["input_tokens_details"]["cached_tokens"], CACHED);
+        }
     });
 }

@@ -1,14 +1,12 @@
 //! What the gateway shows of the network: models, prices, jobs, validators, alarms.
 
-use mythic_api::ModelConfig;
-use mythic_client::ix;
-use mythic_interface::{ix::RegisterModel, le::Text, state::ModelSpec};
+use mythic_interface::state::ModelSpec;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio_postgres::Client;
 
-use crate::harness::{World, ask, insert, send, spec, tiny_gguf, within};
+use crate::harness::{World, ask, insert, spec, within};
 
 #[test]
 fn an_announcement_is_the_operators_alone() {
@@ -159,7 +157,7 @@ fn health_names_the_open_alarms_by_kind_until_they_are_cleared() {
     });
 }
 
-/// Three settled jobs of one owner, as the index writes them.
+/// Three settled jobs of one owner, as the index writes them; the second was made by options.
 async fn index_jobs(world: &World, database: &Client, projection: &str) {
     let hex = |byte: u8| format!("\\x{}", hex::encode([byte; 32]));
     for (id, slot) in [(1u8, 10), (2, 10), (3, 9)] {
@@ -168,7 +166,7 @@ async fn index_jobs(world: &World, database: &Client, projection: &str) {
             "owner": hex(77), "requester": hex(77), "canceller": hex(0), "nonce": "\\x00112233445566778899aabbccddeeff",
             "model": format!("\\x{}", hex::encode(world.model.to_bytes())), "validator": hex(5), "rent_payer": hex(6), "status": 5, "end_reason": 1,
             "finish_reason": 1, "prompt_hash": hex(8), "prompt_tokens": 12, "max_output_tokens": 64, "output_tokens": 34, "price_in": 25_000,
-            "price_out": 50_000, "seed": hex(9), "temperature_milli": 0, "sampling_profile": 1, "prompt_source": "http://g", "terms_hash": hex(10),
+            "price_out": 50_000, "seed": hex(9), "temperature_milli": 0, "sampling_profile": if id == 2 { 2 } else { 1 }, "prompt_source": "http://g", "terms_hash": hex(10),
             "deadline_slot": 900, "window_slots": 100, "accepted_slot": slot, "submitted_slot": slot + 1, "ended_slot": slot + 5,
             "window_end_slot": slot + 4, "open_disputes": 0, "output_root": hex(11), "fingerprint": hex(12), "ceiling_lamports": 3500,
             "fee_lamports": 2000, "validator_lamports": 1000, "foundation_lamports": 200, "burned_lamports": 800, "refunded_lamports": 1500,
@@ -293,6 +291,13 @@ fn indexed_jobs_are_listed_filtered_and_paged() {
             receipt["split"],
             json!({"validator_lamports": 1000, "foundation_lamports": 200, "burned_lamports": 800})
         );
+        // Whether anybody can replay the answer.
+        assert_eq!(job["sampling_profile"], 1);
+        let other = world.get(&format!("/v1/jobs/{}/receipt", id(2))).await;
+        assert_eq!(
+            (&receipt["sampling_profile"], &other["sampling_profile"]),
+            (&json!(1), &json!(2))
+        );
         let burns = world.get("/v1/stats/burns?limit=2").await;
         assert_eq!(
             (
@@ -355,18 +360,7 @@ fn a_model_without_a_template_takes_prompts_and_no_messages() {
             weights_hash: [9; 32],
             ..spec()
         };
-        let admin = world.admin.pubkey();
-        let name = Text::new("bare").unwrap();
-        let register = ix::register_model(admin, admin, &RegisterModel { spec, name });
-        send(&world.chain, &[register], &[&world.admin]).await;
-        let dir = tempfile::tempdir().unwrap();
-        let gguf = dir.path().join("bare.gguf");
-        std::fs::write(&gguf, tiny_gguf(false)).unwrap();
-        let bare = ModelConfig {
-            name: "bare".into(),
-            identity: hex::encode(spec.identity(admin.as_array())),
-            gguf,
-        };
+        let bare = world.other_model("bare", spec, None).await;
         let app = world.other(|config| config.models.push(bare)).await;
         let post =
             |path: &str, body: Value| ask(&app, axum::http::Request::post(path), body.to_string());

@@ -1,6 +1,8 @@
 //! Validators without an engine: they co-sign, send, answer with a fixed text and submit its true fingerprint, and misbehave
 //! where the prompt says so: `first:decline`, `first:die`, `first:silent`, `first:twice`, `first:noise`, `first:claim` (only the first
 //! validator asked), `break`, `lie`, `slow`, `drip`, `freeze`, `stall`, `unsubmitted`, `all:claim`, `crowd` (two jobs at a time, others declined).
+//! `limited` makes them give the answer up because of its grammar after five tokens.
+//! `cached:some` and `cached:more` make them say how much of the prompt they had read before.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,7 +26,7 @@ use mythic_client::{ChainClient, Commitment, ix};
 use mythic_interface::{ix::SubmitResult, le::U32, sampler::Sampling, state::Job};
 use mythic_sampling::Options;
 use mythic_wire::evidence::{Draft, Evidence};
-use mythic_wire::{ErrorBody, Finish, InferenceRequest, NodeEvent};
+use mythic_wire::{ErrorBody, Finish, GRAMMAR_LIMIT, InferenceRequest, NodeEvent};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -106,6 +108,9 @@ async fn evidence(State(me): State<Arc<Validator>>, Path(id): Path<String>) -> R
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
+
+/// What is said to have been read before of a prompt that has `cached:some`.
+pub const CACHED: u32 = 5;
 
 /// More than the four candidates' own sum: the vocabulary has others.
 pub const LOG_SUM_EXP: f32 = 101.0;
@@ -311,6 +316,10 @@ struct Script {
     stall: bool,
     /// Says that it is done, and submits nothing.
     unsubmitted: bool,
+    /// Says after the fifth token that the grammar met a limit.
+    limited: bool,
+    /// What it says that it had read of the prompt before.
+    cached: Option<u32>,
     /// What it says.
     text: &'static str,
 }
@@ -329,6 +338,12 @@ impl Script {
             freeze: is("freeze"),
             stall: is("stall"),
             unsubmitted: is("unsubmitted"),
+            limited: is("limited"),
+            cached: match prompt {
+                _ if is("cached:some") => Some(CACHED),
+                _ if is("cached:more") => Some(u32::MAX),
+                _ => None,
+            },
             text: said(prompt),
         }
     }
@@ -369,6 +384,7 @@ fn claim(me: &Validator, request: &InferenceRequest) -> Response {
         fingerprint: hex::encode(digests.fingerprint),
         output_root: hex::encode(digests.output_root),
         submit_signature: None,
+        cached_tokens: None,
         evidence: Box::new(evidence),
     });
     let events = events
@@ -429,6 +445,11 @@ async fn answer(
     let (mut output, finish) = written(script.text, job, request);
     for (position, token) in (0u32..).zip(&output) {
         if script.broken && position == 5 {
+            return;
+        }
+        if script.limited && position == 5 {
+            let (code, message) = (GRAMMAR_LIMIT.into(), "it met a limit".into());
+            let _ = out.send(NodeEvent::Error { code, message }).await;
             return;
         }
         if script.freeze || (script.stall && position >= 5) {
@@ -497,6 +518,7 @@ async fn answer(
             fingerprint: hex::encode(digests.fingerprint),
             output_root: hex::encode(digests.output_root),
             submit_signature: None,
+            cached_tokens: script.cached,
             evidence: Box::new(evidence),
         })
         .await;

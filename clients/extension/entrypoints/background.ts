@@ -4,7 +4,8 @@ import { browser } from "wxt/browser";
 import { defineBackground } from "wxt/utils/define-background";
 import { browserArea } from "../src/areas";
 import { Core } from "../src/core/core";
-import { type CallName, CALLS, type Changed, type Message, reply, replyError } from "../src/messages";
+import { admit, type Own, type Sender } from "../src/gate";
+import { type CallName, type Changed, type Message, reply, replyError } from "../src/messages";
 import { answerSite } from "../src/sites";
 import { unpack } from "../src/wire";
 
@@ -38,19 +39,12 @@ export default defineBackground(() => {
     }
   }
 
-  const isOwnPage = (url: string | undefined): boolean => url !== undefined && url.startsWith(browser.runtime.getURL("/"));
+  const own: Own = { id: browser.runtime.id, base: browser.runtime.getURL("/") };
 
-  async function answer(message: Message, sender: { id?: string; url?: string; origin?: string; frameId?: number }): Promise<string> {
-    if (sender.id !== browser.runtime.id) throw new Error("not for others");
-    if (message.to === "wallet") {
-      if (!isOwnPage(sender.url) || !CALLS.includes(message.call)) throw new Error("not for others");
-      return reply(await call(message.call, unpack(message.args) as unknown[]));
-    }
-    const { protocol, origin } = new URL(sender.url ?? "");
-    // A sandboxed page has the address of its site, and another origin.
-    if (sender.origin !== undefined && sender.origin !== origin) throw new Error("only pages may ask");
-    if (sender.frameId !== 0 || !["http:", "https:"].includes(protocol)) throw new Error("only pages may ask");
-    return reply(await answerSite(core, origin, message.method, message.id, unpack(message.params) as Record<string, unknown>));
+  async function answer(message: Message, sender: Sender): Promise<string> {
+    const origin = admit(message, sender, own);
+    if (message.to === "wallet") return reply(await call(message.call, unpack(message.args) as unknown[]));
+    return reply(await answerSite(core, origin ?? "", message.method, message.id, unpack(message.params) as Record<string, unknown>));
   }
 
   async function call(name: CallName, args: unknown[]): Promise<unknown> {

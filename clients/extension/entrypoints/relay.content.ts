@@ -10,6 +10,8 @@ const LOOK_MS = 400;
 const METHODS: ReadonlySet<string> = new Set<SiteMethod>(["seen", "connect", "disconnect", "signMessage", "signTransaction", "send"]);
 /** Bytes of the longest thing that may be signed, and some. */
 const MOST_BYTES = 20_000;
+/** Questions of a page that are under way at once. */
+const MOST_CARRIED = 16;
 
 export default defineContentScript({
   matches: ["https://*/*"],
@@ -31,6 +33,18 @@ export default defineContentScript({
       return answer;
     }
 
+    let carried = 0;
+    /** No page keeps the worker busy with more than a few questions. */
+    async function bounded(method: SiteMethod, params: Record<string, unknown>): Promise<SiteAnswer> {
+      if (carried >= MOST_CARRIED) throw new Error("too many questions to the wallet at once");
+      carried++;
+      try {
+        return await carry(method, params);
+      } finally {
+        carried--;
+      }
+    }
+
     /** Of what a page says, what the wallet takes. */
     function paramsOf({ account, bytes, chain, silent }: Record<string, unknown>): Record<string, unknown> {
       return {
@@ -46,7 +60,7 @@ export default defineContentScript({
       if (source !== window || data?.channel !== CHANNEL || data.to !== "relay") return;
       const { id, method, params } = data;
       if (typeof id !== "string" || typeof method !== "string" || !METHODS.has(method)) return;
-      carry(method as SiteMethod, paramsOf(params ?? {})).then(
+      bounded(method as SiteMethod, paramsOf(params ?? {})).then(
         ({ state, accounts, chain, result, signature, words }) => {
           if (state === "refused") return tell({ id, error: words ?? "refused" });
           tell({ id, ...(accounts && { accounts }), ...(chain && { chain }), ...(result && { result }), ...(signature && { signature }) });

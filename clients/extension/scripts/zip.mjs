@@ -64,15 +64,20 @@ export function zip(files) {
   return Buffer.concat([...local, list, end]);
 }
 
+/** What a store gets of a built folder: its files, the package and its SHA-256. */
+export async function packed(folder) {
+  const files = await filesOf(folder);
+  const bytes = zip(files);
+  return { files, bytes, hash: createHash("sha256").update(bytes).digest("hex") };
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const [folder, browser] of [["chrome-mv3", "chrome"], ["firefox-mv3", "firefox"]]) {
-    const files = await filesOf(join(DIST, folder));
+    const { files, bytes, hash } = await packed(join(DIST, folder));
     const { version } = JSON.parse(files.find(({ path }) => path === "manifest.json").bytes.toString());
     const name = `mythic-wallet-${version}-${browser}.zip`;
-    const packed = zip(files);
-    const hash = createHash("sha256").update(packed).digest("hex");
-    await writeFile(join(DIST, name), packed);
+    await writeFile(join(DIST, name), bytes);
     await writeFile(join(DIST, `${name}.sha256`), `${hash}  ${name}\n`);
-    console.log(`${hash}  ${name}  ${packed.length} bytes, ${files.length} files`);
+    console.log(`${hash}  ${name}  ${bytes.length} bytes, ${files.length} files`);
   }
 }

@@ -9,6 +9,7 @@ import { WalletError } from "../src/core/error";
 import { refusalOf, refused, newSite } from "../src/core/permissions";
 import type { RequestRecord } from "../src/core/records";
 import { accountKey } from "../src/crypto/phrase";
+import { signedBytes } from "../../sdk/src/http/signed";
 import { Killed } from "./support/area";
 import { PASSWORD, PHRASE, SITE, World } from "./support/world";
 
@@ -85,6 +86,38 @@ describe("the lock", () => {
     expect(await code(world.core().unlock(PASSWORD))).toBe("wait");
     world.now += 2_000;
     await world.core().unlock(PASSWORD);
+  });
+
+  test("a lock is not undone by what was at work when it came", async () => {
+    for (const work of [(core: Core) => core.touch(), (core: Core) => core.delegate(), (core: Core) => core.setSettings({ autoLockMinutes: 5, allowBlind: false })]) {
+      const world = new World();
+      const { core } = await world.open();
+      const [, locked] = [work(core).catch(() => undefined), core.lock()];
+      await locked;
+      await world.idle();
+      expect([(await core.state()).stage, world.session.values.size]).toEqual(["locked", 0]);
+    }
+  });
+
+  test("a password that is changed while somebody locks the wallet leaves it locked", async () => {
+    const world = new World();
+    const { core } = await world.open();
+    const changed = core.changePassword(PASSWORD, "another one");
+    await core.lock();
+    await changed;
+    expect((await core.state()).stage).toBe("locked");
+    await core.unlock("another one");
+  });
+
+  test("a clock that was ahead when passwords were wrong locks nobody out for longer than the longest wait", async () => {
+    const world = new World();
+    const { core } = await world.open();
+    world.now += 1_000_000_000_000;
+    for (let i = 0; i < 4; i++) expect(await code(core.unlock("wrong password"))).toBe("password");
+    world.now -= 1_000_000_000_000;
+    expect(await code(core.unlock(PASSWORD))).toBe("wait");
+    world.now += 15 * 60_000;
+    await core.unlock(PASSWORD);
   });
 
   test("a session key is gone when the wallet is locked", async () => {
@@ -191,6 +224,11 @@ describe("sites", () => {
     await core.decide({ id: "request-6", yes: false, block: true });
     world.now += 24 * 60 * 60_000;
     expect(await code(ask("request-7"))).toBe("refused");
+    // Nor is it unblocked by leaving.
+    await core.leave(SITE);
+    expect(await code(ask("request-8"))).toBe("refused");
+    await core.setSite(SITE, "forgotten");
+    await ask("request-9");
   });
 
   test("at most three requests of a site wait, and connections are one", async () => {
@@ -202,6 +240,28 @@ describe("sites", () => {
     const other = "https://other.example";
     const [one, two] = [await core.ask({ id: "connect-8", origin: other, kind: "connect" }), await core.ask({ id: "connect-9", origin: other, kind: "connect" })];
     expect(two).toEqual(one);
+  });
+
+  test("a site that asks for a connection again and again does not keep the window in front", async () => {
+    const world = new World();
+    const { core } = await world.open();
+    for (let i = 0; i < 50; i++) await core.ask({ id: `connect-${i}`, origin: SITE, kind: "connect" });
+    expect(world.shown).toBe(1);
+    // Who closed the window and asks the site again gets it back.
+    world.now += 10_000;
+    await core.ask({ id: "connect-99", origin: SITE, kind: "connect" });
+    expect([world.shown, (await core.state()).waiting.length]).toEqual([2, 1]);
+  });
+
+  test("a connection shares the account that was shown, or none", async () => {
+    const world = new World();
+    const { core, address: me } = await world.open();
+    await core.ask({ id: "connect-1", origin: SITE, kind: "connect" });
+    const second = await core.addAccount();
+    expect(await code(core.decide({ id: "connect-1", yes: true, account: me }))).toBe("account");
+    expect(await core.seen(SITE)).toEqual([]);
+    await core.decide({ id: "connect-1", yes: true, account: second.address });
+    expect(await core.seen(SITE)).toEqual([second.address]);
   });
 
   test("twenty requests wait at most, however many names a site has", async () => {
@@ -220,6 +280,9 @@ describe("sites", () => {
     expect(site.quietUntil).toBe(0);
     site = refused(site, 5);
     expect(refusalOf(site, 0, 5)).toBeNull();
+    const ahead = 1_000_000_000_000;
+    for (const at of [ahead, ahead + 1, ahead + 2]) site = refused(site, at);
+    expect([refusalOf(site, 0, ahead + 3), refusalOf(site, 0, 5)]).toEqual([expect.stringContaining("too often"), null]);
   });
 });
 
@@ -327,6 +390,46 @@ describe("signing", () => {
     const message = bytesOf(world, me).subarray(65);
     await core.ask({ id: "message-1", origin: SITE, kind: "signMessage", account: me, payload: message });
     expect(await code(core.decide({ id: "message-1", yes: true }))).toBe("refused");
+  });
+
+  test("a text that nobody can read is refused, unless it is allowed and said each time", async () => {
+    const world = new World();
+    const { core, address: me } = await world.connected();
+    await core.ask({ id: "message-1", origin: SITE, kind: "signMessage", account: me, payload: Uint8Array.of(0xff, 0xfe, 0) });
+    expect(await code(core.decide({ id: "message-1", yes: true, blind: true }))).toBe("blind");
+    await core.setSettings({ autoLockMinutes: 15, allowBlind: true });
+    expect(await code(core.decide({ id: "message-1", yes: true }))).toBe("blind");
+    expect((await core.decide({ id: "message-1", yes: true, blind: true })).state).toBe("answered");
+  });
+
+  test("a site acts as its user at a gateway that is not its own where that is said, and no other way", async () => {
+    const world = new World();
+    const { core, address: me } = await world.connected();
+    const ask = (id: string, gatewayUrl: string) =>
+      core.ask({ id, origin: SITE, kind: "signMessage", account: me, payload: signedBytes({ gatewayUrl, method: "POST", path: "/v1/keys", purpose: "keys", body: "{}" }, 5, new Uint8Array(16)) });
+    await ask("message-1", "https://gateway.example");
+    expect(await code(core.decide({ id: "message-1", yes: true, blind: true }))).toBe("refused");
+    expect((await core.decide({ id: "message-1", yes: true, elsewhere: true })).state).toBe("answered");
+    await ask("message-2", SITE);
+    expect((await core.decide({ id: "message-2", yes: true })).state).toBe("answered");
+  });
+
+  test("a chain that hangs is asked once however often somebody looks, and keeps nobody waiting for long", async () => {
+    const world = new World();
+    const { core, address: me } = await world.connected();
+    world.chain.fund(me, 5n * SOL);
+    world.chain.drops = 1;
+    await core.decide({ id: await send(world, core, me), yes: true });
+    let goOn = (): void => undefined;
+    world.chain.hangs = new Promise((resolve) => (goOn = resolve));
+    world.chain.asked.splice(0);
+    const looks = Array.from({ length: 20 }, () => core.resume());
+    const revoked = core.setSite(SITE, "revoked");
+    await world.idle();
+    goOn();
+    await Promise.all([...looks, revoked]);
+    expect(world.chain.asked.filter((method) => method === "getBlockHeight")).toHaveLength(1);
+    expect(await core.seen(SITE)).toEqual([]);
   });
 
   test("what can't land any more is said to have lapsed", async () => {

@@ -3,14 +3,17 @@
 import {
   findSpendGrantPda, findVaultPda, getDepositVaultInstruction, getGrantSpendInstruction, getRequestInferenceInstructionAsync,
 } from "@mythic/program/ai-precompiles";
-import { AccountRole, address, createNoopSigner, type Instruction } from "@solana/kit";
+import {
+  AccountRole, address, appendTransactionMessageInstructions, type Blockhash, compileTransaction, createNoopSigner, createTransactionMessage, type Instruction, pipe,
+  setTransactionMessageFeePayer, setTransactionMessageLifetimeUsingBlockhash,
+} from "@solana/kit";
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { compile, transfer } from "../src/chain/build";
 import { withSignature } from "../src/core/requests";
 import { accountKey } from "../src/crypto/phrase";
 import { explain, explainText, signedRequest } from "../src/decode/explain";
-import { readMessage, readTransaction, type ReadTransaction, withBlockhash } from "../src/decode/message";
+import { isMessage, readMessage, readTransaction, type ReadTransaction, withBlockhash } from "../src/decode/message";
 import { decode } from "../src/decode/program";
 import { PROGRAMS } from "../src/generated/idl";
 import { signedBytes } from "../../sdk/src/http/signed";
@@ -133,22 +136,53 @@ test("a signature goes to its signer's place, a blockhash is replaced once", () 
 
 test("a transaction that is given as a text is seen through", () => {
   const { message } = read(transfer(ME, OTHER, 1n));
-  expect(explainText(message, typeof readMessage(message) !== "string", "https://a").refuse).toContain("disguised");
+  expect(explainText(message, "https://a").refuse).toContain("disguised");
   const text = new TextEncoder().encode("Sign in to app.example");
-  expect(explainText(text, typeof readMessage(text) !== "string", "https://a")).toEqual({ text: "Sign in to app.example", warnings: [], refuse: null });
+  expect(explainText(text, "https://a")).toEqual({ text: "Sign in to app.example", warnings: [], isBlind: false, actsAt: null, refuse: null });
+});
+
+test("a transaction of a version that the wallet can't read is none of its texts either", () => {
+  const later = pipe(
+    createTransactionMessage({ version: 1 }),
+    (empty) => setTransactionMessageFeePayer(address(ME), empty),
+    (paid) => setTransactionMessageLifetimeUsingBlockhash({ blockhash: LIFETIME.blockhash as Blockhash, lastValidBlockHeight: 9n }, paid),
+    (timed) => appendTransactionMessageInstructions([transfer(ME, OTHER, 1n)], timed),
+  );
+  const message = new Uint8Array(compileTransaction(later).messageBytes);
+  expect(readMessage(message)).toContain("version");
+  for (const bytes of [message, Uint8Array.of(0x82, 1, 2, 3), Uint8Array.of(0xbf)]) {
+    expect(isMessage(bytes)).toBe(true);
+    expect(explainText(bytes, "https://a").refuse).toContain("disguised");
+  }
+  for (const text of ["", "Sign in", "Привет", "👍"]) expect(isMessage(new TextEncoder().encode(text)), text).toBe(false);
+});
+
+test("what the bot's page wants signed can be read, whatever its account is called", () => {
+  for (const name of ["@ann, Ann", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645, without a user name", "@o, \u{1f468}\u200d\u{1f469}\u200d\u{1f467}"]) {
+    const text = `bot.example wants you to sign in with your Solana account:\n${ME}\n\nLink this wallet to the Telegram account ${name} (number 7) in the bot @mythic_bot. Sign only if that account is yours.\n\nURI: https://bot.example\nVersion: 1`;
+    expect(explainText(new TextEncoder().encode(text), "https://bot.example")).toEqual({ text, warnings: [], isBlind: false, actsAt: null, refuse: null });
+  }
 });
 
 test("a text with hidden direction marks is not shown as text", () => {
-  expect(explainText(new TextEncoder().encode("pay \u202E100"), false, "https://a").text).toBeNull();
-  expect(explainText(Uint8Array.of(0xff, 0xfe), false, "https://a").warnings).toHaveLength(1);
+  expect(explainText(new TextEncoder().encode("pay \u202E100"), "https://a")).toMatchObject({ text: null, isBlind: true });
+  expect(explainText(Uint8Array.of(0xff, 0xfe), "https://a")).toMatchObject({ warnings: [expect.stringContaining("can't be shown")], isBlind: true });
 });
 
 test("a signed request is read as what it is, and another site's asking for it is warned of", () => {
   const bytes = signedBytes({ gatewayUrl: "https://gateway.example/x", method: "POST", path: "/v1/keys", purpose: "keys", body: "{}" }, 5, new Uint8Array(16));
   expect(signedRequest(bytes)).toEqual({ method: "POST", receiver: "https://gateway.example", path: "/v1/keys", purpose: "keys" });
-  expect(explainText(bytes, false, "https://evil.example").warnings).toHaveLength(2);
-  expect(explainText(bytes, false, "https://gateway.example").warnings).toHaveLength(1);
+  expect(explainText(bytes, "https://evil.example")).toMatchObject({ warnings: [expect.any(String), expect.stringContaining("evil.example asks")], actsAt: "https://gateway.example" });
+  expect(explainText(bytes, "https://gateway.example")).toMatchObject({ warnings: [expect.any(String)], actsAt: null });
   expect(signedRequest(bytes.subarray(0, -1))).toBeNull();
+});
+
+test("a signed request whose parts could look like other lines of the window is none that can be read", () => {
+  for (const path of ["/v1/keys\nto https://honest.example", "/v1/keys\u202e", "/a b"]) {
+    const bytes = signedBytes({ gatewayUrl: "https://evil.example", method: "POST", path, purpose: "keys", body: "{}" }, 5, new Uint8Array(16));
+    expect(signedRequest(bytes), path).toBeNull();
+    expect(explainText(bytes, "https://evil.example"), path).toMatchObject({ text: null, isBlind: true });
+  }
 });
 
 test("what the wallet knows of the programs is what their IDLs say", async () => {

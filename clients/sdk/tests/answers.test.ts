@@ -261,7 +261,7 @@ test("a stream that is cut among the arguments of a call is joined there, and th
     stream([...opening, ...recut], "cut"),
     stream([...opening, ...calls, ...end]),
   );
-  const parts = [];
+  const parts: { index: number; id?: string | null; function: { arguments: string } }[] = [];
   for await (const part of ai.chatCompletions([{ role: "user", content: "a" }], { stream: true })) {
     parts.push(...part.choices.flatMap(({ delta }) => delta.tool_calls ?? []));
   }

@@ -219,6 +219,7 @@ mod tests {
             top4: Default::default(),
             text: text.into(),
             log_sum_exp: None,
+            cached_tokens: None,
             finish,
         }
     }

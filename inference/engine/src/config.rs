@@ -25,6 +25,8 @@ pub struct EngineConfig {
     pub residual_seconds: u32,
     /// Rows of a forward pass. While a request decodes, prompts get a quarter of them.
     pub chunk: usize,
+    /// Whether tokens that may come next are read before they are chosen; the answers and their bits are the same.
+    pub speculation: bool,
     /// Which instructions compute; the bits are the same with each.
     pub instruction_set: InstructionSet,
     /// What computes: `cpu`, `cuda`, `cuda:0,1` or `auto`; the bits are the same.
@@ -53,6 +55,7 @@ impl Default for EngineConfig {
             residual_bytes: 0,
             residual_seconds: 120,
             chunk: 128,
+            speculation: true,
             instruction_set: InstructionSet::Auto,
             device: Choice::default(),
             lab: Lab::default(),

@@ -2,6 +2,7 @@
 //!
 //! - [`Engine`]: handle for callers; requests, steps, errors
 //! - [`scheduler`]: which requests run and which rows the next forward pass holds (pure)
+//! - [`speculation`]: which tokens may come next (pure)
 //! - [`pages`]: who holds which page of keys and values, and the prefix cache (pure)
 //! - [`kv`]: the memory of those pages
 //! - [`residuals`]: what layers gave, kept with the pages; `layer_run`: one layer computed alone
@@ -32,12 +33,13 @@ mod request;
 pub mod residuals;
 pub mod scheduler;
 mod shared;
+pub mod speculation;
 mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mythic_interface::sampler::Top4;
 use parking_lot::Mutex;
@@ -54,7 +56,7 @@ use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::servable::{self, Servable, ServableError};
 use mythic_sampling::course::Shown;
-use mythic_sampling::{Guide, GuideError};
+use mythic_sampling::{GuideError, guide};
 use residuals::{Answers, PageRows, Residuals, RowShape};
 use scheduler::{Limits, Refusal, Request, Scheduler};
 use shared::{Counters, Gate, Shared};
@@ -72,10 +74,6 @@ pub use request::{
 /// Longest list of stop strings, and longest of them in bytes.
 const MAX_STOPS: usize = 16;
 const MAX_STOP_BYTES: usize = 1_024;
-/// Longest that a grammar may take to be read and to give its first mask, if an answer is to follow it. Whoever makes the answer and
-/// whoever checks it reads it again, and there no clock counts.
-const LONGEST_READING: Duration = Duration::from_secs(10);
-
 /// Most rows whose logits are asked for at once.
 const MOST_OUTPUTS: usize = 32;
 
@@ -135,6 +133,10 @@ pub struct EngineStats {
     /// Requests that found a part of their prompt.
     pub prefix_hits_total: u64,
     pub output_tokens_total: u64,
+    /// Tokens that were read before they were chosen, because they had followed the same ones before.
+    pub proposed_tokens_total: u64,
+    /// Those that were chosen then: each spared a pass.
+    pub accepted_tokens_total: u64,
     /// Requests that started.
     pub requests_total: u64,
     pub cancelled_total: u64,
@@ -168,6 +170,7 @@ struct Facts {
     kv_bytes: u64,
     weights_bytes: u64,
     rows: RowShape,
+    speculation: bool,
     /// Whether the device computes single layers.
     has_layers: bool,
     /// Answers whose residual rows are kept.
@@ -273,6 +276,7 @@ impl Engine {
             kv_bytes,
             weights_bytes: gguf.file_len(),
             rows,
+            speculation: config.speculation,
             has_layers: device.layers().is_ok(),
             answers,
         });
@@ -339,6 +343,9 @@ impl Engine {
             )));
         }
         let reach = self.fits(&request.prompt_ids, request.max_tokens as usize)?;
+        // Of a row whose mask is not made nothing can be chosen, and masks are made beside the passes.
+        let guided =
+            matches!(&request.sampler, Sampler::Full { options, .. } if options.grammar.is_some());
         let tokens = std::mem::take(&mut request.prompt_ids);
         // Room for every step, so that a slow reader never holds the worker up.
         let (steps, receiver) = mpsc::channel(request.max_tokens as usize + 1);
@@ -347,6 +354,7 @@ impl Engine {
             tokens,
             reach,
             priority: Priority::Interactive,
+            speculates: self.facts.speculation && !guided,
         };
         self.submit(scheduled, |id| Job::generate(id, request, steps, cancel))?;
         Ok(receiver)
@@ -396,6 +404,7 @@ impl Engine {
             prompt: prompt_ids.len(),
             reach,
             priority: Priority::Verification,
+            speculates: false,
         };
         let (reply, receiver) = oneshot::channel();
         self.submit(scheduled, |id| {
@@ -420,15 +429,7 @@ impl Engine {
     /// blocks. What it refuses is refused before anybody pays, also what takes too long.
     pub async fn check_grammar(&self, grammar: &str) -> Result<(), EngineError> {
         let (facts, grammar) = (self.facts.clone(), grammar.to_owned());
-        let read = tokio::task::spawn_blocking(move || {
-            let words = facts.words.get()?;
-            let began = Instant::now();
-            Guide::new(words, &grammar)?.mask()?;
-            match began.elapsed() > LONGEST_READING {
-                true => Err(GuideError::Grammar("it takes too long to read".into())),
-                false => Ok(()),
-            }
-        });
+        let read = tokio::task::spawn_blocking(move || guide::read(facts.words.get()?, &grammar));
         match read.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(EngineError::Grammar(error.to_string())),
@@ -529,6 +530,8 @@ impl Engine {
             cached_tokens_total: totals.cached_tokens,
             prefix_hits_total: totals.prefix_hits,
             output_tokens_total: counters.output_tokens,
+            proposed_tokens_total: totals.proposed,
+            accepted_tokens_total: totals.accepted,
             requests_total: totals.started,
             cancelled_total: counters.cancelled,
             prefill_tokens_per_second: counters.prefill_rate,

@@ -139,15 +139,91 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::{Engine, EngineConfig, GenerateRequest, Sampler, Step};
+    use crate::decoder::{Model, Pass, Scratch};
+    use crate::device::{self, Device, NoDevice, Take};
+    use crate::pages::PageId;
+    use crate::residuals::PageRows;
+    use crate::{DeviceError, Engine, EngineConfig, GenerateRequest, Sampler, Step};
+
+    const CHOICE: &str = "start: \"yes\" | \"no\"\n";
+    /// Tokens of a request's prompt.
+    const PROMPT: usize = 32;
+
+    /// The positions of each pass.
+    type Passes = Arc<Mutex<Vec<Vec<usize>>>>;
+
+    /// A device that notes them.
+    struct Noting {
+        device: Box<dyn Device>,
+        passes: Passes,
+    }
+
+    impl Device for Noting {
+        fn name(&self) -> String {
+            self.device.name()
+        }
+        fn rows(&self) -> usize {
+            self.device.rows()
+        }
+        fn threads(&self) -> usize {
+            self.device.threads()
+        }
+        fn forward(&mut self, pass: &Pass, take: &mut Take<'_>) -> Result<(), DeviceError> {
+            let positions = pass.rows.iter().map(|row| row.position).collect();
+            self.passes.lock().unwrap().push(positions);
+            self.device.forward(pass, take)
+        }
+        fn keep_residuals(&mut self, rows: PageRows) -> Result<(), DeviceError> {
+            self.device.keep_residuals(rows)
+        }
+        fn residuals(&mut self) -> Option<&mut PageRows> {
+            self.device.residuals()
+        }
+        fn layers(&mut self) -> Result<(&Model, &mut Scratch), DeviceError> {
+            self.device.layers()
+        }
+        fn release(&mut self, pages: &mut [PageId]) {
+            self.device.release(pages);
+        }
+        fn fall_back(&mut self) -> Result<(), NoDevice> {
+            self.device.fall_back()
+        }
+    }
 
     async fn engine() -> Engine {
+        noting(&Passes::default()).await
+    }
+
+    async fn noting(passes: &Passes) -> Engine {
         let path = catalogue::fetch(|_| ()).await.unwrap();
         let config = EngineConfig {
             kv_bytes: 64 << 20,
+            // One token a pass.
+            speculation: false,
             ..EngineConfig::default()
         };
-        Engine::load(path, config).unwrap()
+        let passes = passes.clone();
+        let open = |model: Model, config: &EngineConfig, sizes: device::Sizes| {
+            let opened = device::open(model, config, sizes);
+            opened.map(|device| Box::new(Noting { device, passes }) as Box<dyn Device>)
+        };
+        Engine::load_on(path, config, open).unwrap()
+    }
+
+    /// Holds whoever makes the vocabulary: no mask can be made until something is sent.
+    fn hold(engine: &Engine) -> (Sender<()>, std::thread::JoinHandle<()>) {
+        let words = engine.facts.words.clone();
+        let (release, held) = channel::<()>();
+        let (entered, inside) = channel();
+        let holder = std::thread::spawn(move || {
+            let _ = words.made.get_or_init(|| {
+                entered.send(()).unwrap();
+                held.recv().unwrap();
+                Vocabulary::new(words.formatter.tokenizer())
+            });
+        });
+        inside.recv().unwrap();
+        (release, holder)
     }
 
     fn request(grammar: Option<&str>, max_tokens: u32) -> GenerateRequest {
@@ -156,7 +232,7 @@ mod tests {
             ..Options::default()
         };
         GenerateRequest {
-            prompt_ids: (40..72).collect(),
+            prompt_ids: (40..40 + PROMPT as u32).collect(),
             max_tokens,
             sampler: Sampler::Full {
                 seed: [7; 32],
@@ -180,22 +256,10 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_answer_whose_masks_are_late_holds_up_no_other_and_is_the_same() {
         let engine = engine().await;
-        let grammar = "start: \"yes\" | \"no\"\n";
-        // Whoever makes the vocabulary is held: no mask can be made.
-        let words = engine.facts.words.clone();
-        let (release, held) = channel::<()>();
-        let (entered, inside) = channel();
-        let holder = std::thread::spawn(move || {
-            let _ = words.made.get_or_init(|| {
-                entered.send(()).unwrap();
-                held.recv().unwrap();
-                Vocabulary::new(words.formatter.tokenizer())
-            });
-        });
-        inside.recv().unwrap();
+        let (release, holder) = hold(&engine);
         let cancel = CancellationToken::new();
         let mut late = engine
-            .generate(request(Some(grammar), 8), cancel.clone())
+            .generate(request(Some(CHOICE), 8), cancel.clone())
             .unwrap();
         // Others' answers come to their ends meanwhile, each with all of its tokens.
         for _ in 0..6 {
@@ -206,7 +270,7 @@ mod tests {
         // One that waits is cancelled like any other.
         let stopped = CancellationToken::new();
         let mut other = engine
-            .generate(request(Some(grammar), 8), stopped.clone())
+            .generate(request(Some(CHOICE), 8), stopped.clone())
             .unwrap();
         stopped.cancel();
         let ended = other.recv().await;
@@ -219,8 +283,48 @@ mod tests {
         }
         let text: String = steps.iter().map(|step| step.text.as_str()).collect();
         assert!(["yes", "no"].contains(&text.as_str()), "{text}");
-        let again = all(&engine, request(Some(grammar), 8)).await;
+        let again = all(&engine, request(Some(CHOICE), 8)).await;
         assert_eq!(again, steps);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_pass_beside_answers_whose_masks_are_late_takes_the_other_one_on() {
+        let passes = Passes::default();
+        let engine = noting(&passes).await;
+        let (release, holder) = hold(&engine);
+        let late = || engine.generate(request(Some(CHOICE), 8), CancellationToken::new());
+        let mut late: Vec<_> = (0..3).map(|_| late().unwrap()).collect();
+        let ends = engine.formatter().eos_ids().iter();
+        let options = Options {
+            logit_bias: ends.map(|end| (*end, -100_000)).collect(),
+            ..Options::default()
+        };
+        let other = GenerateRequest {
+            sampler: Sampler::Full {
+                seed: [7; 32],
+                temperature_milli: 1_000,
+                options: Arc::new(options),
+            },
+            ..request(None, 24)
+        };
+        assert_eq!(all(&engine, other).await.len(), 24);
+        let noted = std::mem::take(&mut *passes.lock().unwrap());
+        let first = noted.iter().position(|pass| pass.contains(&PROMPT));
+        let own = &noted[first.expect("a token that it made")..];
+        // The last token that it makes is not read.
+        assert_eq!(own.len(), 23, "{noted:?}");
+        for (made, pass) in own.iter().enumerate() {
+            assert!(pass.contains(&(PROMPT + made)), "{noted:?}");
+        }
+        for steps in &mut late {
+            assert!(steps.try_recv().is_err(), "it waits for its first mask");
+        }
+        release.send(()).unwrap();
+        holder.join().unwrap();
+        for steps in &mut late {
+            let step = steps.recv().await;
+            assert!(step.is_some_and(|step| step.is_ok()));
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

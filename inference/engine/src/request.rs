@@ -145,6 +145,9 @@ pub struct Step {
     /// Natural logarithm of the sum of the exponentials of all logits of the position, if the
     /// request asked: a logit less this is a log-probability.
     pub log_sum_exp: Option<f32>,
+    /// On the first step: tokens of the prompt whose keys and values were found in the prefix cache. It says nothing of the
+    /// answer, and is `None` where it is not known.
+    pub cached_tokens: Option<u32>,
     /// Set on the last step.
     pub finish: Option<Finish>,
 }

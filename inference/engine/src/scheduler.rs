@@ -9,12 +9,15 @@
 //! - **Pass**: one row of every interactive request that decodes, then prompts in turns. While
 //!   anything decodes, prompts get a part of the rows, so that tokens keep flowing. A running
 //!   verification gets the passes in which no interactive request has rows, and every eighth besides.
+//! - **Speculation**: where a pass has few rows, those that decode read besides what may come next. As far as that is what is chosen,
+//!   it counts; the rest is written over, and was never seen by anybody.
 //! - **Prefix cache**: before it reads on, a request takes full pages that exist already.
 
 use std::collections::VecDeque;
 
 use super::pages::{PAGE, PageId, PageTable, Pages, pages_for};
 use super::request::Priority;
+use super::speculation::Proposer;
 
 /// Interactive requests that may start before a verification that waits.
 const OVERTAKEN: usize = 8;
@@ -22,6 +25,8 @@ const OVERTAKEN: usize = 8;
 const SKIPPED: usize = 7;
 /// Part of a pass for prompts while something decodes.
 const BESIDE_DECODING: usize = 4;
+/// Part of a pass that is cheap: one of so few rows waits for weights more than it computes.
+const CHEAP: usize = 16;
 /// Verifications that run at once: one fills passes by itself.
 const VERIFYING: usize = 1;
 
@@ -52,6 +57,8 @@ pub struct Request {
     /// Positions that it may fill, at least the known ones.
     pub reach: usize,
     pub priority: Priority,
+    /// Whether what may come next is read before it is chosen.
+    pub speculates: bool,
 }
 
 /// Why a request can't be taken.
@@ -69,6 +76,15 @@ pub struct Share {
     pub id: Id,
     pub from: usize,
     pub rows: usize,
+    /// The last so many of the rows are of [`Sequence::proposed`].
+    pub proposed: usize,
+}
+
+impl Share {
+    /// Rows of tokens that are known.
+    pub fn known(&self) -> usize {
+        self.rows - self.proposed
+    }
 }
 
 /// What was done since the beginning.
@@ -82,6 +98,10 @@ pub struct Totals {
     pub cached_tokens: u64,
     /// Requests that found at least one page.
     pub prefix_hits: u64,
+    /// Tokens that were read before they were chosen.
+    pub proposed: u64,
+    /// Those that were chosen then.
+    pub accepted: u64,
 }
 
 impl Totals {
@@ -108,9 +128,16 @@ pub struct Sequence {
     found: usize,
     /// The pass that it last had rows of a prompt in, or was admitted before.
     served: u64,
+    /// If it may speculate.
+    proposer: Option<Proposer>,
 }
 
 impl Sequence {
+    /// Positions of the prompt that were found and not computed; final once its last is in a pass.
+    pub fn found(&self) -> usize {
+        self.found
+    }
+
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
@@ -118,6 +145,14 @@ impl Sequence {
     /// Tokens of the prompt.
     pub fn prompt(&self) -> usize {
         self.prompt
+    }
+
+    /// Tokens that may come next, to be read in the pass that was planned.
+    pub fn proposed(&self) -> &[u32] {
+        match &self.proposer {
+            Some(proposer) => proposer.proposed(),
+            None => &[],
+        }
     }
 
     /// Its pages, in the order of positions.
@@ -136,6 +171,13 @@ impl Sequence {
 
     fn page(&self, index: usize) -> Option<&[u32; PAGE]> {
         self.tokens.as_chunks::<PAGE>().0.get(index)
+    }
+
+    /// Takes pages for so many rows more, of those that were promised.
+    fn reserve(&mut self, rows: usize, pages: &mut Pages) {
+        while self.table.pages().len() < pages_for(self.filled + rows) {
+            pages.take(&mut self.table);
+        }
     }
 
     /// Takes pages of the prompt that are there already. The prompt's last position is computed in
@@ -215,6 +257,7 @@ impl Scheduler {
             filled: 0,
             found: 0,
             served: 0,
+            proposer: request.speculates.then(Proposer::default),
         };
         self.queue_mut(request.priority).push_back(sequence);
         Ok(id)
@@ -264,6 +307,28 @@ impl Scheduler {
             Some(at) if self.running[at].served < self.pass => self.skipped += 1,
             _ => {}
         }
+        self.speculate(pass);
+    }
+
+    /// Gives those that decode rows for what may come next, as long as the pass has few.
+    fn speculate(&mut self, pass: &mut [Share]) {
+        let rows: usize = pass.iter().map(|share| share.rows).sum();
+        let mut left = (self.limits.chunk / CHEAP).saturating_sub(rows);
+        let mut shares = pass.len();
+        for share in pass {
+            let most = left.div_ceil(shares);
+            shares -= 1;
+            let decoding = (self.running.iter_mut()).find(|s| s.id == share.id && s.decodes());
+            let Some(s) = decoding else { continue };
+            let Some(proposer) = &mut s.proposer else {
+                continue;
+            };
+            proposer.propose(&s.tokens, most.min(s.reach - s.tokens.len()));
+            share.proposed = proposer.proposed().len();
+            share.rows += share.proposed;
+            left -= share.proposed;
+            s.reserve(share.rows, &mut self.pages);
+        }
     }
 
     /// Gives a running request up to `rows` rows of the pass, with pages for them.
@@ -273,9 +338,7 @@ impl Scheduler {
         if rows == 0 {
             return 0;
         }
-        while s.table.pages().len() < pages_for(s.filled + rows) {
-            self.pages.take(&mut s.table);
-        }
+        s.reserve(rows, &mut self.pages);
         s.served = self.pass;
         if s.priority == Priority::Verification {
             self.skipped = 0;
@@ -284,20 +347,29 @@ impl Scheduler {
             id: s.id,
             from: s.filled,
             rows,
+            proposed: 0,
         });
         rows
     }
 
-    /// Says that a planned pass was computed: the keys and values of its rows are there.
+    /// Says that a planned pass was computed: the keys and values of its rows are there, of proposed ones those whose tokens were pushed
+    /// since.
     pub fn advance(&mut self, pass: &[Share]) {
         for share in pass {
             let Some(s) = self.running.iter_mut().find(|s| s.id == share.id) else {
                 continue;
             };
-            let prompt = s.prompt.saturating_sub(share.from).min(share.rows);
+            let known = share.known();
+            let prompt = s.prompt.saturating_sub(share.from).min(known);
             self.totals.prompt_tokens += prompt as u64;
+            let accepted = match &mut s.proposer {
+                Some(proposer) => proposer.settle(known, &s.tokens[share.from + known..]),
+                None => 0,
+            };
+            self.totals.proposed += share.proposed as u64;
+            self.totals.accepted += accepted as u64;
             let before = s.filled / PAGE;
-            s.filled += share.rows;
+            s.filled += known + accepted;
             for page in before..s.filled / PAGE {
                 if let Some(tokens) = s.page(page).copied() {
                     self.pages.fill(&mut s.table, &tokens);
@@ -306,7 +378,7 @@ impl Scheduler {
         }
     }
 
-    /// Adds a generated token to a running request, to be read next.
+    /// Adds a generated token to a running request, to be read next if it was not proposed.
     pub fn push(&mut self, id: Id, token: u32) {
         if let Some(s) = self.running.iter_mut().find(|s| s.id == id) {
             assert!(s.tokens.len() < s.reach, "a token within its reach");
@@ -322,6 +394,9 @@ impl Scheduler {
             self.pages.truncate(&mut s.table, 0);
             s.prompt += taken(s.id);
             (s.filled, s.found) = (0, 0);
+            if let Some(proposer) = &mut s.proposer {
+                proposer.clear();
+            }
         }
         self.pages.forget();
         let mut waiting = Vec::new();

@@ -46,6 +46,8 @@ enum Chooser {
 enum Kind {
     Generate {
         made: u32,
+        /// Positions of its prompt that were found in the prefix cache.
+        cached: u32,
         chooser: Chooser,
         ending: Ending,
         logprobs: bool,
@@ -122,6 +124,7 @@ impl Job {
             id,
             kind: Kind::Generate {
                 made: 0,
+                cached: 0,
                 chooser,
                 ending: Ending::new(request.stop, request.max_tokens),
                 logprobs: request.logprobs,
@@ -184,6 +187,13 @@ impl Job {
         }
     }
 
+    /// Takes note of how much of its prompt was found and not computed.
+    fn found(&mut self, positions: usize) {
+        if let Kind::Generate { cached, .. } = &mut self.kind {
+            *cached = u32::try_from(positions).unwrap_or(u32::MAX);
+        }
+    }
+
     /// What it wants of the logits of the position `ahead` of the next that it hasn't seen.
     fn keep(&self, ahead: usize) -> Keep {
         match &self.kind {
@@ -222,7 +232,7 @@ impl Job {
         formatter: &PromptFormatter,
         masks: &Masks,
     ) -> Result<Next, EngineError> {
-        let (made, chooser, ending, steps) = match &mut self.kind {
+        let (made, cached, chooser, ending, steps) = match &mut self.kind {
             Kind::Check {
                 claimed,
                 found,
@@ -247,11 +257,12 @@ impl Job {
             }
             Kind::Generate {
                 made,
+                cached,
                 chooser,
                 ending,
                 steps,
                 ..
-            } => (made, chooser, ending, steps),
+            } => (made, *cached, chooser, ending, steps),
         };
         let position = *made;
         let Some(token) = chooser.choose(position, kept, logits)? else {
@@ -266,6 +277,7 @@ impl Job {
             top4: kept.top4,
             text: added.text,
             log_sum_exp: kept.log_sum_exp,
+            cached_tokens: (position == 0).then_some(cached),
             finish: added.finish,
         };
         // The channel has room for every step; a closed one is seen before the next pass.
@@ -416,8 +428,8 @@ pub(crate) struct Worker {
     masks: Masks,
     plan: Vec<Share>,
     pass: Pass,
-    /// Which job each row of the pass belongs to.
-    owners: Vec<Id>,
+    /// Which job each row of the pass belongs to, and whether it is proposed: of a token that is not chosen yet.
+    owners: Vec<(Id, bool)>,
     /// What became of the jobs in the pass.
     outcomes: Vec<(Id, Result<Next, EngineError>)>,
     /// How long those that made tokens waited for them, and which were first.
@@ -618,19 +630,23 @@ impl Worker {
         self.owners.clear();
         for share in &self.plan {
             let (Some(sequence), Some(job)) =
-                (scheduler.running(share.id), self.jobs.get(&share.id))
+                (scheduler.running(share.id), self.jobs.get_mut(&share.id))
             else {
                 continue;
             };
+            job.found(sequence.found());
             let (first, page) = (self.pass.rows.len(), self.pass.pages.len());
             let wanted = (sequence.prompt() - 1).max(share.from);
-            for position in share.from..share.from + share.rows {
+            let known = sequence.tokens()[share.from..].iter();
+            let tokens = known.chain(sequence.proposed()).take(share.rows);
+            for (at, token) in tokens.enumerate() {
+                let position = share.from + at;
                 self.pass.rows.push(Row {
-                    token: sequence.tokens()[position],
+                    token: *token,
                     position,
                     keep: position.checked_sub(wanted).map(|ahead| job.keep(ahead)),
                 });
-                self.owners.push(share.id);
+                self.owners.push((share.id, at >= share.known()));
             }
             self.pass.pages.extend_from_slice(sequence.pages());
             self.pass.spans.push(Span {
@@ -648,15 +664,25 @@ impl Worker {
         let began = Instant::now();
         let (owners, outcomes, jobs) = (&self.owners, &mut self.outcomes, &mut self.jobs);
         let (formatter, masks) = (&self.formatter, &self.masks);
-        let waits = &mut self.waits;
+        let (rows, waits) = (&self.pass.rows, &mut self.waits);
+        let mut accepted = 0;
+        // Of this job no row counts any more.
+        let mut over = None;
         let mut take = |row: usize, kept: Result<Kept, RowError>, logits: &[f32]| {
-            let id = owners[row];
-            let over = outcomes
-                .last()
-                .is_some_and(|(last, o)| *last == id && o.is_err());
-            let Some(job) = jobs.get_mut(&id).filter(|_| !over) else {
+            let (id, proposed) = owners[row];
+            if over == Some(id) {
+                return;
+            }
+            let chosen = || match outcomes.last() {
+                Some((last, Ok(Next::Token(token)))) => *last == id && *token == rows[row].token,
+                _ => false,
+            };
+            let counts = !proposed || chosen();
+            let Some(job) = jobs.get_mut(&id).filter(|_| counts) else {
+                over = Some(id);
                 return;
             };
+            accepted += usize::from(proposed);
             let outcome = match kept {
                 Ok(kept) => {
                     let next = job.take(&kept, logits, formatter, masks);
@@ -665,10 +691,13 @@ impl Worker {
                 }
                 Err(error) => Err(EngineError::Numbers(error.to_string())),
             };
+            if outcome.is_err() {
+                over = Some(id);
+            }
             outcomes.push((id, outcome));
         };
         self.device.forward(&self.pass, &mut take)?;
-        self.measure(began.elapsed());
+        self.measure(began.elapsed(), accepted);
         Ok(())
     }
 
@@ -700,6 +729,12 @@ impl Worker {
     /// Tells the scheduler what the pass did.
     fn settle(&mut self) {
         let mut scheduler = self.shared.scheduler.lock();
+        // Tokens first: by them it knows which proposed rows count.
+        for (id, outcome) in &self.outcomes {
+            if let Ok(Next::Token(token)) = outcome {
+                scheduler.push(*id, *token);
+            }
+        }
         scheduler.advance(&self.plan);
         let mut tokens = 0;
         for (id, outcome) in self.outcomes.drain(..) {
@@ -710,8 +745,7 @@ impl Worker {
                 tokens += 1;
             }
             match outcome {
-                Ok(Next::Reads | Next::Waits) => {}
-                Ok(Next::Token(token)) => scheduler.push(id, token),
+                Ok(Next::Reads | Next::Waits | Next::Token(_)) => {}
                 Ok(Next::Done) => {
                     let job = self.jobs.remove(&id);
                     if let (Some(kept), Some(read)) =
@@ -743,16 +777,19 @@ impl Worker {
         }
     }
 
-    fn measure(&self, took: Duration) {
-        let rows = self.pass.rows.len();
+    /// Takes the time of a pass in which so many proposed rows were accepted; rejected ones are no work.
+    fn measure(&self, took: Duration, accepted: usize) {
+        let streams = self.pass.spans.len();
+        let known = self.owners.iter().filter(|(_, proposed)| !proposed).count();
+        let rows = known + accepted;
         let rate = rows as f64 / took.as_secs_f64().max(1e-9);
         let mut counters = self.shared.counters.lock();
         let follow = |average: &mut Option<f64>, rate: f64| {
             *average = Some(average.map_or(rate, |a| a + RATE_WEIGHT * (rate - a)));
         };
-        if rows == self.pass.spans.len() {
+        if known == streams {
             follow(&mut counters.decode_rate, rate);
-            follow(&mut counters.stream_rate, rate / rows as f64);
+            follow(&mut counters.stream_rate, rate / streams as f64);
         } else {
             follow(&mut counters.prefill_rate, rate);
         }

@@ -172,6 +172,23 @@ async fn a_repeated_prompt_is_found_in_the_cache_and_counted() {
 }
 
 #[tokio::test]
+async fn the_first_step_says_how_much_of_the_prompt_was_found() {
+    let engine = common::engine(EngineConfig::default());
+    let prompt: Vec<u32> = (0..100).map(|i| 1_000 + i).collect();
+    for found in [0, 96] {
+        let request = common::greedy(prompt.clone(), 3);
+        let stream = engine.generate(request, CancellationToken::new());
+        let mut stream = stream.expect("a place");
+        let mut told = Vec::new();
+        while let Some(step) = stream.recv().await {
+            told.push(step.expect("a step").cached_tokens);
+        }
+        assert_eq!(told[0], Some(found));
+        assert!(told[1..].iter().all(Option::is_none), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_prefix_that_nobody_asks_for_goes_back_and_is_computed_again() {
     let engine = common::engine(EngineConfig {
         kv_idle_seconds: 1,

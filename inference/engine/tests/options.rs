@@ -178,6 +178,36 @@ async fn behind_an_altered_token_that_leaves_the_grammar_nothing_may_stand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grammar_and_stop_strings_hold_together() {
+    let (engine, _directory) = engine();
+    // What the grammar leaves alone is taken, however little the biases want it.
+    let ends = engine.formatter().eos_ids().iter();
+    let spelled = Options {
+        logit_bias: ends.map(|end| (*end, -100_000)).collect(),
+        grammar: Some("start: \"abc\"\n".into()),
+        ..Options::default()
+    };
+    for (stop, told, finish) in [
+        (None, "abc", Finish::Eos),
+        (Some("zz"), "abc", Finish::Eos),
+        (Some("bc"), "a", Finish::Stopped),
+        (Some("c"), "ab", Finish::Stopped),
+    ] {
+        let options = Options {
+            stop: stop.into_iter().map(str::to_owned).collect(),
+            ..spelled.clone()
+        };
+        let steps = answer(&engine, &options).await;
+        let text: String = steps.iter().map(|step| step.text.as_str()).collect();
+        let ended = steps.last().and_then(|step| step.finish);
+        assert_eq!((text.as_str(), ended), (told, Some(finish)), "{stop:?}");
+        let output = ids(&steps);
+        let found = expected(&engine, &options, &output, finish).await;
+        assert_eq!(found, output, "{stop:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_string_of_the_options_ends_the_answer_and_nothing_may_follow() {
     let (engine, _directory) = engine();
     let whole = answer(&engine, &endless()).await;

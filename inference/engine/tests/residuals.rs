@@ -2,25 +2,10 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use mythic_engine::residuals::{self, Residuals};
+use mythic_engine::residuals;
 use mythic_engine::{Engine, EngineConfig, LayerInput};
 
 const ROOM: u64 = 1 << 26;
-
-/// The rows of an answer, which are kept once its last step was handed out.
-async fn rows_of(engine: &Engine, prompt: &[u32], output: &[u32]) -> Arc<Residuals> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = engine.residuals(prompt, output) {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "the rows are not kept");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
 
 #[tokio::test]
 async fn every_layer_of_an_answer_is_computed_again_from_the_rows_before_it() {
@@ -38,7 +23,7 @@ async fn every_layer_of_an_answer_is_computed_again_from_the_rows_before_it() {
     for tokens in [9, 12] {
         let (steps, _) = common::run(&maker, common::greedy(prompt.clone(), tokens)).await;
         let output: Vec<u32> = steps.iter().map(|step| step.token).collect();
-        let kept = rows_of(&maker, &prompt, &output).await;
+        let kept = common::rows_of(&maker, &prompt, &output).await;
         let read = [&prompt[..], &output[..output.len() - 1]].concat();
         let (positions, shape) = (kept.positions(), kept.shape());
         assert_eq!((positions, shape), (read.len(), checker.row_shape()));
@@ -71,7 +56,7 @@ async fn one_altered_number_changes_a_layers_digest_and_what_is_no_layer_is_refu
     let prompt = [1_000, 1_001, 1_002];
     let (steps, _) = common::run(&engine, common::greedy(prompt.to_vec(), 4)).await;
     let output: Vec<u32> = steps.iter().map(|step| step.token).collect();
-    let kept = rows_of(&engine, &prompt, &output).await;
+    let kept = common::rows_of(&engine, &prompt, &output).await;
     let shape = kept.shape();
     let bytes = kept.rows(0).expect("its rows");
     let mut rows = residuals::read(&bytes, kept.positions(), shape.width).expect("rows");

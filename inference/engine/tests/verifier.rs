@@ -1,31 +1,16 @@
 //! The independent verifier in `tests/verifier`, which shares no code with the engine: its own tests, and its forward pass against
-//! the golden file, on a Python beside the build's files that has numpy.
+//! the golden file.
 
 mod common;
+#[path = "common/numpy.rs"]
+mod numpy;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-fn works(command: &mut Command) -> bool {
-    command.output().is_ok_and(|output| output.status.success())
-}
-
-/// That Python, made if need be; `None` where numpy can't be had.
-fn python() -> Option<PathBuf> {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("verifier-python");
-    let python = home.join("bin/python");
-    let has_numpy = || works(Command::new(&python).args(["-c", "import numpy"]));
-    if !has_numpy() {
-        works(Command::new("python3").args(["-m", "venv"]).arg(&home));
-        let install = ["-m", "pip", "install", "-q", "numpy"];
-        works(Command::new(&python).args(install));
-    }
-    has_numpy().then_some(python)
-}
 
 #[test]
 fn what_shares_no_code_agrees_about_honest_answers_logits_and_lies() {
-    let Some(python) = python() else {
+    let Some(python) = numpy::python() else {
         eprintln!("skipped: no Python with numpy can be made here");
         return;
     };

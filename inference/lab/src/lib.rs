@@ -5,7 +5,9 @@
 //! - [`random_model`]: small random model files of any architecture and weight format, for tests
 //! - [`gguf_writer`], [`quantise`]: writing them
 
+#[cfg(feature = "nodes")]
 pub mod calibrate;
+#[cfg(feature = "nodes")]
 pub mod cheat;
 pub mod gguf_writer;
 pub mod quantise;

@@ -11,7 +11,7 @@ use crate::gguf_writer::{self, Item, TensorData};
 use crate::quantise::quantise;
 
 /// The weight formats that the engine runs, by the names people use.
-pub const FORMATS: [(&str, TensorFormat); 15] = [
+pub const FORMATS: [(&str, TensorFormat); 16] = [
     ("Q4_0", TensorFormat::Q4_0),
     ("Q4_1", TensorFormat::Q4_1),
     ("Q5_0", TensorFormat::Q5_0),
@@ -23,6 +23,7 @@ pub const FORMATS: [(&str, TensorFormat); 15] = [
     ("F16", TensorFormat::F16),
     ("F32", TensorFormat::F32),
     ("Q2_K", TensorFormat::Q2K),
+    ("Q3_K", TensorFormat::Q3K),
     ("BF16", TensorFormat::BF16),
     ("IQ4_NL", TensorFormat::IQ4NL),
     ("IQ4_XS", TensorFormat::IQ4XS),

@@ -6,7 +6,7 @@ use std::path::Path;
 use mythic_interface::state::MODEL_EOS_IDS;
 
 use crate::gguf::{Gguf, GgufError};
-use crate::layout::Layout;
+use crate::layout::{Layout, architecture_of};
 use crate::prompt::{PromptError, PromptFormatter};
 
 /// A file that the engine can serve.
@@ -50,6 +50,8 @@ pub fn check(gguf: &Gguf) -> Result<Servable, ServableError> {
         let part = part("split.no")?.unwrap_or(0).saturating_add(1);
         return Err(ServableError::Part { part, parts });
     }
+    // First, since all other keys are named after it.
+    architecture_of(gguf)?;
     // A number on chain.
     gguf.int("general.file_type", 0, u32::from(u16::MAX))?;
     let formatter = PromptFormatter::from_parsed(gguf)?;

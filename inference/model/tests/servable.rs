@@ -135,12 +135,42 @@ fn what_the_engine_would_not_load_is_refused_by_name() {
             one("tokenizer.chat_template", text("{{ messages | nonsense }}")),
             "nonsense",
         ),
+        (
+            one(
+                "tokenizer.chat_template",
+                text("{{ raise_exception('only for tools') }}"),
+            ),
+            "does not render a user's first message: only for tools",
+        ),
     ] {
         assert!(said.contains(want), "{said:?} does not say {want:?}");
     }
     let mut more = tensors();
     more.push(("blk.0.attn_q.scale".into(), vec![32], 0, 128));
     assert!(why_not(&[], &more).contains("`blk.0.attn_q.scale` that this engine does not know"));
+}
+
+#[test]
+fn a_vocabulary_of_other_size_than_the_embedding_is_refused() {
+    let named = |count: usize| {
+        let tokens = (0..count).map(|id| format!("t{id}")).collect();
+        let changes = [
+            ("tokenizer.ggml.tokens", Some(Item::Texts(tokens))),
+            (
+                "tokenizer.ggml.token_type",
+                Some(Item::I32s(vec![1; count])),
+            ),
+        ];
+        why_not(&changes, &tensors())
+    };
+    for count in [259, 261] {
+        let said = named(count);
+        assert!(said.contains("`token_embd.weight` has shape"), "{said}");
+    }
+    // Types of some tokens alone.
+    let few = Item::I32s(vec![1; 200]);
+    let said = why_not(&[("tokenizer.ggml.token_type", Some(few))], &tensors());
+    assert!(said.contains("not an array of 260 integers"), "{said}");
 }
 
 #[test]

@@ -251,7 +251,7 @@ impl Meters {
             )?,
             engine_tokens: gauges(
                 "mythic_engine_tokens",
-                "Tokens since the start: prompt (computed or found), found in the prefix cache, output",
+                "Tokens since the start: prompt (computed or found), found in the prefix cache, output, read ahead, read ahead and chosen",
                 &["model", "kind"],
             )?,
             first_tokens: DurationsOfModels::new(
@@ -312,6 +312,8 @@ impl Meters {
             ("prompt", stats.prompt_tokens_total),
             ("cached", stats.cached_tokens_total),
             ("output", stats.output_tokens_total),
+            ("proposed", stats.proposed_tokens_total),
+            ("accepted", stats.accepted_tokens_total),
         ] {
             set(&self.engine_tokens, &[model, kind], tokens);
         }
@@ -353,6 +355,8 @@ mod tests {
             cached_tokens_total: 4,
             prefix_hits_total: 1,
             output_tokens_total: 5,
+            proposed_tokens_total: 3,
+            accepted_tokens_total: 2,
             requests_total: 5,
             cancelled_total: 0,
             prefill_tokens_per_second: None,
@@ -377,6 +381,8 @@ mod tests {
             r#"mythic_engine_requests{model="m@1",priority="interactive",state="queued"} 0"#,
             r#"mythic_engine_kv_bytes{model="m@1",state="cached"} 8"#,
             r#"mythic_engine_tokens{kind="cached",model="m@1"} 4"#,
+            r#"mythic_engine_tokens{kind="proposed",model="m@1"} 3"#,
+            r#"mythic_engine_tokens{kind="accepted",model="m@1"} 2"#,
             r#"mythic_engine_first_token_seconds_count{model="m@1"} 0"#,
             r#"mythic_engine_next_token_seconds_bucket{model="m@1",le="0.001"} 0"#,
             r#"mythic_engine_next_token_seconds_bucket{model="m@1",le="0.0025"} 2"#,

@@ -7,6 +7,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use llguidance::api::{GrammarInit, ParserLimits, TopLevelGrammar};
 use llguidance::{ParserFactory, TokenParser, panic_utils};
@@ -27,6 +28,9 @@ const LEXER: usize = 64 << 20;
 const ITEMS: usize = 32 << 20;
 /// Characters of the library's words that are told.
 const TOLD: usize = 300;
+/// Longest that a grammar may take to be read and to give its first mask, if an answer is to follow it. Whoever makes the answer and
+/// whoever checks it reads it again, and there no clock counts.
+pub const LONGEST_READING: Duration = Duration::from_secs(10);
 
 /// Why there is no mask.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +44,32 @@ pub enum GuideError {
     /// A limit or an error on the way. It says nothing of the answer: whoever makes it gives it up, and whoever judges it is silent.
     #[error("the grammar can't be followed any further: {0}")]
     Run(String),
+}
+
+impl GuideError {
+    /// What is said of a grammar that takes longer than [`LONGEST_READING`].
+    pub fn too_long() -> Self {
+        Self::Grammar("it takes too long to read".into())
+    }
+}
+
+/// Reads a grammar up to the mask of an answer's first token, as everybody does who may refuse it: what this refuses is refused
+/// before anybody pays.
+pub fn read(vocabulary: &Vocabulary, grammar: &str) -> Result<(), GuideError> {
+    read_within(vocabulary, grammar, LONGEST_READING)
+}
+
+fn read_within(
+    vocabulary: &Vocabulary,
+    grammar: &str,
+    longest: Duration,
+) -> Result<(), GuideError> {
+    let began = Instant::now();
+    Guide::new(vocabulary, grammar)?.mask()?;
+    match began.elapsed() > longest {
+        true => Err(GuideError::too_long()),
+        false => Ok(()),
+    }
 }
 
 /// A model's tokens, as grammars see them. Made once for a model.
@@ -259,6 +289,19 @@ pub fn check_text(grammar: &str) -> Result<(), GuideError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_too_long_to_read_is_refused() {
+        let pieces: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
+        let pieces = pieces.iter().map(|piece| &piece[..]);
+        let vocabulary = Vocabulary::of(pieces, std::iter::empty(), &[0]).unwrap();
+        assert_eq!(read(&vocabulary, "start: \"a\"\n"), Ok(()));
+        // No reading takes no time at all.
+        let late = read_within(&vocabulary, "start: \"a\"\n", Duration::ZERO);
+        assert_eq!(late, Err(GuideError::too_long()));
+        let nonsense = read(&vocabulary, "start: other\n");
+        assert!(matches!(nonsense, Err(GuideError::Grammar(_))));
+    }
 
     #[test]
     fn an_answer_has_so_much_memory_and_no_more() {

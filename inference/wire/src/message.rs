@@ -13,6 +13,8 @@ pub const MAX_PROMPT_TOKENS: usize = 262_144;
 pub const MAX_STOPS: usize = 4;
 /// Longest stop string, in bytes.
 pub const MAX_STOP_BYTES: usize = 256;
+/// [`NodeEvent::Error`] of an answer that could not follow its grammar to the end within the limits that are everybody's.
+pub const GRAMMAR_LIMIT: &str = "grammar_limit";
 /// How often a node announces itself, in seconds. A gateway forgets it after three that did not come.
 pub const ANNOUNCE_SECONDS: u64 = 10;
 
@@ -90,6 +92,10 @@ pub enum NodeEvent {
         output_root: String,
         /// Base58 signature of the SubmitResult; `None` if it had not been sent when this was (it follows on chain).
         submit_signature: Option<String>,
+        /// Tokens of the prompt that the engine found in its prefix cache; absent where that is not known. Nothing that is
+        /// hashed holds it, so it is the node's word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cached_tokens: Option<u32>,
         /// The evidence bundle.
         evidence: Box<Evidence>,
     },

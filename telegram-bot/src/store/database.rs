@@ -318,7 +318,7 @@ mod tests {
     #[tokio::test]
     async fn parameters_are_bound_by_their_number_and_not_by_their_place() {
         let database = Database::open(":memory:").await.unwrap();
-        let sql = "INSERT INTO telegram_bot.inbox (received, body, update_id) VALUES ($3, $2, $1)";
+        let sql = "INSERT INTO telegram_bot.inbox (received, body, lane, update_id) VALUES ($3, $2, $3, $1)";
         let fields = vec![Field::Int(1), Field::Text("b".into()), Field::Int(3)];
         assert_eq!(database.run(sql, fields).await.unwrap(), 1);
         let sql = "SELECT update_id, body, received FROM telegram_bot.inbox";

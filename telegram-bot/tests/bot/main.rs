@@ -543,6 +543,90 @@ async fn who_revokes_between_price_and_run_pays_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_revokes_in_the_middle_of_an_answer_gets_it_and_nothing_more_is_spent() {
+    let (world, bot) = linked().await;
+    {
+        let mut script = world.script();
+        script.manner = Manner::BreaksOffOnce;
+        script.on_chain = Some(JobStatus::Accepted);
+    }
+    world.telegram.write(ANN, ANN, "one");
+    run(&world, ANN, ANN).await;
+    until("it is paid", || world.script().calls >= 1).await;
+    world.telegram.write(ANN, ANN, "/revoke");
+    world
+        .telegram
+        .says(ANN, "I spend nothing for you any more")
+        .await
+        .unwrap();
+    world.telegram.says(ANN, "Because").await.unwrap();
+    world.telegram.says(ANN, "Settled").await.unwrap();
+    world.telegram.write(ANN, ANN, "two");
+    world
+        .telegram
+        .says(ANN, "No wallet is linked")
+        .await
+        .unwrap();
+    assert_eq!(world.script().paid.len(), 1);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_asks_no_more_than_they_may_and_others_ask_on() {
+    let world = World::start().await;
+    let bot = Bot::start(mythic_bot::BotConfig {
+        asks_per_user: 1,
+        asks_per_hour: 2,
+        ..world.config()
+    });
+    world.link(ANN, &Keypair::new()).await;
+    world.link(BOB, &Keypair::new()).await;
+    let telegram = &world.telegram;
+    // Without a gateway the first one goes on looking for its price.
+    world.script().is_away = true;
+    telegram.write(ANN, ANN, "one");
+    telegram.write(ANN, ANN, "two");
+    telegram
+        .says(ANN, "1 of your questions are under way")
+        .await
+        .unwrap();
+    world.script().is_away = false;
+    telegram.until(ANN, "with Run", has_run).await.unwrap();
+    telegram.write(ANN, ANN, "three");
+    until("the third one has a price", || {
+        telegram
+            .shown(ANN)
+            .iter()
+            .filter(|one| has_run(one))
+            .count()
+            == 2
+    })
+    .await;
+    telegram.write(ANN, ANN, "four");
+    telegram
+        .says(ANN, "You asked 2 questions within an hour")
+        .await
+        .unwrap();
+    telegram.write(BOB, BOB, "five");
+    telegram.until(BOB, "with Run", has_run).await.unwrap();
+    assert_eq!(world.script().paid.len(), 0);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_telegram_refuses_for_a_while_loses_nobodys_question() {
+    let (world, bot) = linked().await;
+    let unknown = Fault::Refuse(401, "Unauthorized".into());
+    world.telegram.fail("sendMessage", unknown.clone());
+    world.telegram.fail("editMessageText", unknown);
+    world.telegram.write(ANN, ANN, "one");
+    run(&world, ANN, ANN).await;
+    world.telegram.says(ANN, "Settled").await.unwrap();
+    assert_eq!(world.script().paid.len(), 1);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_is_chosen_by_a_tap_and_asked_from_then_on() {
     let (world, bot) = linked().await;
     let telegram = &world.telegram;
@@ -569,6 +653,25 @@ async fn a_deleted_message_is_made_anew() {
     world.telegram.write(ANN, ANN, "one");
     let shown = run(&world, ANN, ANN).await;
     world.telegram.delete(shown.id);
+    world.telegram.says(ANN, "Because").await.unwrap();
+    world.telegram.says(ANN, "Settled").await.unwrap();
+    assert_eq!(world.script().paid.len(), 1);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_telegram_calls_invalid_is_made_anew_too() {
+    let (world, bot) = linked().await;
+    world.telegram.write(ANN, ANN, "one");
+    let shown = world
+        .telegram
+        .until(ANN, "with Run", has_run)
+        .await
+        .unwrap();
+    world.telegram.delete(shown.id);
+    let gone = Fault::Refuse(400, "Bad Request: MESSAGE_ID_INVALID".into());
+    world.telegram.fail("editMessageText", gone);
+    world.telegram.tap(ANN, &shown, &shown.buttons[0]);
     world.telegram.says(ANN, "Because").await.unwrap();
     world.telegram.says(ANN, "Settled").await.unwrap();
     assert_eq!(world.script().paid.len(), 1);

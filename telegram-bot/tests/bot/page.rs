@@ -45,7 +45,7 @@ async fn an_address_is_for_one_account_and_a_challenge_for_one_signature() {
     for words in [
         wallet.pubkey().to_string(),
         world.page.to_string(),
-        "Telegram account".into(),
+        "the Telegram account @ann, Ann (number 7) in the bot @".into(),
         "Nonce: ".into(),
         "Expiration Time: ".into(),
     ] {

@@ -1,13 +1,15 @@
-//! The bot is killed at every call that it makes, once it is done and before anybody hears of it: a question is paid once and answered once.
+//! The bot is killed at every call that it makes, once it is done and before anybody hears of it: a question is paid once and answered once,
+//! a refund is said once.
 
 use std::collections::HashMap;
 
 use mythic_e2e::telegram::Telegram;
+use mythic_interface::state::JobStatus;
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::{
     ANN, linked,
-    world::{Bot, World},
+    world::{Bot, Manner, Script, World},
 };
 
 /// Pause between two taps of one button.
@@ -26,19 +28,21 @@ fn tap(telegram: &Telegram, tapped: &mut HashMap<i64, Instant>) {
     }
 }
 
-fn is_settled(world: &World) -> bool {
+/// How many messages hold some words.
+fn said(world: &World, words: &str) -> usize {
     let shown = world.telegram.shown(ANN);
-    shown.iter().any(|one| one.text.contains("Settled"))
+    shown.iter().filter(|one| one.text.contains(words)).count()
 }
 
-/// Plays one question with a kill after so many calls; whether there were as many.
-async fn play(calls: u32) -> bool {
+/// Plays one question with a kill after so many calls, until the bot says `end`; whether there were as many.
+async fn play(calls: u32, end: &str, set: impl FnOnce(&mut Script)) -> (World, bool) {
     let (world, mut bot) = linked().await;
+    set(&mut world.script());
     world.fuse.set(Some(calls));
     world.telegram.write(ANN, ANN, "one");
     let (mut tapped, mut killed) = (HashMap::new(), false);
     let started = Instant::now();
-    while !is_settled(&world) {
+    while said(&world, end) == 0 {
         assert!(
             started.elapsed() < Duration::from_secs(90),
             "killed at call {calls}: {:#?}",
@@ -58,22 +62,6 @@ async fn play(calls: u32) -> bool {
     world.fuse.set(None);
     bot.stop().await;
     let shown = world.telegram.shown(ANN);
-    let holds = |words: &str| shown.iter().filter(|one| one.text.contains(words)).count();
-    assert_eq!(
-        world.script().paid.len(),
-        1,
-        "paid once, killed at call {calls}"
-    );
-    assert_eq!(
-        holds("Because"),
-        1,
-        "answered once, killed at call {calls}: {shown:#?}"
-    );
-    assert_eq!(
-        holds("Receipt"),
-        1,
-        "one receipt, killed at call {calls}: {shown:#?}"
-    );
     let empty = shown.iter().filter(|one| one.text == "…").count();
     assert!(empty <= 1, "killed at call {calls}: {shown:#?}");
     assert_eq!(
@@ -81,15 +69,59 @@ async fn play(calls: u32) -> bool {
         Vec::<String>::new(),
         "killed at call {calls}"
     );
-    killed
+    (world, killed)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_call_it_pays_once_and_answers_once() {
     let mut calls = 0;
-    while play(calls).await {
+    loop {
+        let (world, killed) = play(calls, "Settled", |_| {}).await;
+        let found = (
+            world.script().paid.len(),
+            said(&world, "Because"),
+            said(&world, "Receipt"),
+        );
+        assert_eq!(
+            found,
+            (1, 1, 1),
+            "paid, answered and with a receipt once, killed at call {calls}: {:#?}",
+            world.telegram.shown(ANN)
+        );
+        if !killed {
+            break;
+        }
         calls += 1;
         assert!(calls < 200, "a question takes fewer calls");
     }
     assert!(calls >= 15, "only {calls} calls were met");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_call_it_says_once_that_a_job_was_refunded() {
+    let mut calls = 0;
+    loop {
+        let refunds = |script: &mut Script| {
+            script.manner = Manner::Fails;
+            script.on_chain = Some(JobStatus::Refunded);
+        };
+        let (world, killed) = play(calls, "back in your vault", refunds).await;
+        let found = (
+            world.script().keys.len(),
+            said(&world, "back in your vault"),
+            said(&world, "Receipt"),
+        );
+        assert_eq!(
+            found,
+            (1, 1, 0),
+            "asked for under one key and told once, killed at call {calls}: {:#?}",
+            world.telegram.shown(ANN)
+        );
+        if !killed {
+            break;
+        }
+        calls += 1;
+        assert!(calls < 200, "a question takes fewer calls");
+    }
+    assert!(calls >= 10, "only {calls} calls were met");
 }

@@ -1,7 +1,7 @@
 //! A gateway and a chain that do what a test says, a bot on a runtime of its own, and a wallet.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -71,8 +71,9 @@ pub struct Script {
     pub on_chain: Option<JobStatus>,
     /// Paid requests: key, then body.
     pub paid: HashMap<String, Vec<u8>>,
-    /// Calls of the paid route.
+    /// Calls of the paid route, and the keys under which they came.
     pub calls: u32,
+    pub keys: HashSet<String>,
     pub estimates: u32,
     /// The gateway answers nothing but 502.
     pub is_away: bool,
@@ -121,6 +122,7 @@ impl World {
                 on_chain: None,
                 paid: HashMap::new(),
                 calls: 0,
+                keys: HashSet::new(),
                 estimates: 0,
                 is_away: false,
                 is_chain_away: false,
@@ -364,6 +366,7 @@ async fn chat(State(world): State<World>, headers: HeaderMap, body: Bytes) -> Re
     let (answer, breaks) = {
         let mut script = world.script();
         script.calls += 1;
+        script.keys.insert(key.clone());
         let is_first = key.ends_with("-0");
         if script.manner == Manner::NobodyTakesIt
             || (script.manner == Manner::FirstIsNotTaken && is_first)

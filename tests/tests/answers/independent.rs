@@ -50,11 +50,14 @@ pub async fn a_verifier_that_shares_no_code_finds_answers_honest_and_altered_evi
 ) -> Result<()> {
     let file = mythic_model::catalogue::fetch(|_| ()).await?;
     let model = network.model().await?;
-    // The second and third are by options: sampling profile 2.
+    let city = json!({"type": "object", "properties": {"city": {"enum": ["Bern", "Rome"]}}, "required": ["city"], "additionalProperties": false});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "city", "schema": city}});
+    // All but the first are by options: sampling profile 2.
     for (temperature, options) in [
         (0.8, json!({})),
         (0.8, json!({"top_p": 0.7, "frequency_penalty": 0.5})),
         (0.0, json!({"presence_penalty": 1.0, "stop": ["."]})),
+        (0.8, json!({"response_format": format})),
     ] {
         let mut chat = json!({
             "model": model,

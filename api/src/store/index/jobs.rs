@@ -13,8 +13,8 @@ use crate::{
 /// Columns of a job, without those of [`KEYS`].
 const COLUMNS: &str = "status, commitment, prompt_tokens, output_tokens, max_output_tokens, finish_reason,
     end_reason, price_in, price_out, ceiling_lamports, fee_lamports, validator_lamports, foundation_lamports, burned_lamports, refunded_lamports,
-    slashed_lamports, prompt_hash, terms_hash, output_root, fingerprint, seed, temperature_milli, requested_slot, deadline_slot,
-    submitted_slot, window_end_slot, ended_slot, closed_slot, open_disputes, requested_at, ended_at, exact, transitions";
+    slashed_lamports, prompt_hash, terms_hash, output_root, fingerprint, seed, temperature_milli, sampling_profile, requested_slot,
+    deadline_slot, submitted_slot, window_end_slot, ended_slot, closed_slot, open_disputes, requested_at, ended_at, exact, transitions";
 
 /// Keys of a job.
 const KEYS: [&str; 5] = ["id", "model", "validator", "owner", "requester"];
@@ -92,6 +92,9 @@ pub struct JobRow {
     pub seed: Option<String>,
     /// Temperature in thousandths.
     pub temperature_milli: i64,
+    /// How its tokens are chosen: 1 `seeded-top4`, which anybody replays from the evidence; 2 `seeded-full`, which only those can
+    /// compute again who run the model.
+    pub sampling_profile: i64,
     /// Slot of the request.
     pub requested_slot: Option<i64>,
     /// Last slot in which a result is taken.

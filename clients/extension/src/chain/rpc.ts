@@ -30,13 +30,12 @@ export function rpcOf(url: string): Rpc {
         redirect: "error",
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
-      text = await response.text();
+      text = await textOf(response);
       if (!response.ok && !text.startsWith("{")) throw new RpcError(`the chain's RPC answers ${response.status}`);
     } catch (cause) {
       if (cause instanceof RpcError) throw cause;
       throw new RpcError(`the chain can't be reached at ${url}`);
     }
-    if (text.length > MOST_CHARACTERS) throw new RpcError("the chain's answer is too long");
     let body: { result?: unknown; error?: { message?: unknown; data?: { err?: unknown } } };
     try {
       body = parseJson(text) as typeof body;
@@ -46,6 +45,21 @@ export function rpcOf(url: string): Rpc {
     if (body.error) throw new RpcError(String(body.error.message ?? "the chain refuses"), body.error.data?.err);
     return body.result;
   };
+}
+
+/** What a chain answers, and no more of it than may come. */
+async function textOf({ body }: Response): Promise<string> {
+  const [reader, decoder] = [body?.getReader(), new TextDecoder()];
+  let text = "";
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true };
+    if (done) return text + decoder.decode();
+    text += decoder.decode(value, { stream: true });
+    if (text.length > MOST_CHARACTERS) {
+      await reader?.cancel();
+      throw new RpcError("the chain's answer is too long");
+    }
+  }
 }
 
 /** A part of an answer, or undefined where the answer has another shape. */

@@ -47,6 +47,7 @@ export class Core {
   readonly #payments: Payments;
   readonly #rpc: (url: string) => Rpc;
   #last: Promise<unknown> = Promise.resolve();
+  #resumed: Promise<void> | null = null;
 
   constructor(options: CoreOptions) {
     const { now = Date.now, newId = () => crypto.randomUUID(), rpc = rpcOf, show } = options;
@@ -189,7 +190,8 @@ export class Core {
     return this.#alone(async () => {
       const { [origin]: before, ...rest } = await this.#store.sites();
       if (!before) return;
-      const kept = { ...before, accounts: [], blocked: site === "blocked" };
+      // Sites say themselves that they leave: that unblocks none.
+      const kept = { ...before, accounts: [], blocked: before.blocked || site === "blocked" };
       await this.#store.set("sites", site === "forgotten" ? rest : { ...rest, [origin]: kept });
       await this.#requests.refuseAll(origin);
       await this.#options.told?.([origin]);
@@ -241,9 +243,16 @@ export class Core {
     return this.#alone(() => this.#requests.drive(id));
   }
 
-  /** Goes on with what was begun before the worker died. */
+  /** Goes on with what was begun before the worker died, once at a time: a chain that hangs must not keep people waiting behind it. */
   resume(): Promise<void> {
-    return this.#alone(() => this.#requests.driveAll());
+    this.#resumed ??= this.#goOn().finally(() => {
+      this.#resumed = null;
+    });
+    return this.#resumed;
+  }
+
+  async #goOn(): Promise<void> {
+    for (const id of await this.#requests.underWay()) await this.request(id).catch(() => undefined);
   }
 
   async #holder(): Promise<Holder> {

@@ -36,9 +36,17 @@ export interface KeyringOptions {
 
 export class Keyring {
   readonly #options: KeyringOptions;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: KeyringOptions) {
     this.#options = options;
+  }
+
+  /** What opens and what locks, one after the other: a lock is not undone by whoever looked before it and writes after it. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work, work);
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 
   /** Makes the wallet of a phrase. Done twice with the same phrase it is done once. */
@@ -59,7 +67,7 @@ export class Keyring {
     const wallet: WalletRecord = { version: 1, lock: await makeLock(password, dataKey, cost), phrase: seal(dataKey, PHRASE, utf8ToBytes(tidy)) };
     const { address } = accountKey(tidy, 0);
     await store.area.setAll({ wallet, accounts: { list: [{ index: 0, name: "Account 1", address }], active: 0 } });
-    await this.#opened(dataKey);
+    await this.#alone(() => this.#opened(dataKey));
   }
 
   async #phraseOf(wallet: WalletRecord, password: string): Promise<string | null> {
@@ -68,7 +76,8 @@ export class Keyring {
   }
 
   async unlock(password: string): Promise<void> {
-    await this.#opened((await this.#tried(password)).dataKey);
+    const { dataKey } = await this.#tried(password);
+    await this.#alone(() => this.#opened(dataKey));
   }
 
   /** The data key under a password. Wrong ones are counted before the next may be tried, so that a restart forgives nothing. */
@@ -79,6 +88,8 @@ export class Keyring {
     if (wallet === "damaged") throw new WalletError("damaged", "the stored wallet can't be read: restore it from its recovery phrase");
     const tries = await this.#tries();
     const wait = Math.min(tries.until - now(), LONGEST_WAIT_MS);
+    // Written by a clock that was ahead: it would never be over.
+    if (tries.until - now() > LONGEST_WAIT_MS) await store.area.set("tries", { count: tries.count, until: now() + LONGEST_WAIT_MS });
     if (wait > 0) throw new WalletError("wait", `too many wrong passwords: try again in ${Math.ceil(wait / 1_000)} s`);
     const dataKey = await openLock(password, wallet.lock);
     if (!dataKey) {
@@ -104,12 +115,18 @@ export class Keyring {
   }
 
   /** Puts the lock off: somebody is there. */
-  async touch(): Promise<void> {
-    const dataKey = await this.dataKey();
-    if (dataKey) await this.#opened(dataKey);
+  touch(): Promise<void> {
+    return this.#alone(async () => {
+      const dataKey = await this.dataKey();
+      if (dataKey) await this.#opened(dataKey);
+    });
   }
 
-  async lock(): Promise<void> {
+  lock(): Promise<void> {
+    return this.#alone(() => this.#locked());
+  }
+
+  async #locked(): Promise<void> {
     const { session } = this.#options;
     const keys = [...(await session.all(SESSION_KEY)).keys()];
     await session.remove(["open", ...keys]);
@@ -123,7 +140,7 @@ export class Keyring {
     const time = now();
     // A clock that went back would keep the wallet open: then it is locked.
     if (time < since || time >= until) {
-      await this.lock();
+      await this.#locked();
       return null;
     }
     return base64.decode(key);
@@ -150,10 +167,12 @@ export class Keyring {
     const name = `${SESSION_KEY}${account.address}@${genesis}/${number}`;
     const kept = (await session.get(name)) as { address?: unknown; secret?: unknown } | undefined;
     if (typeof kept?.address === "string" && typeof kept.secret === "string") return { address: kept.address, secret: base64.decode(kept.secret) };
-    const { secret } = await this.account(account.index);
-    const made = sessionKey(secret, genesis, number);
-    await session.set(name, { address: made.address, secret: base64.encode(made.secret) });
-    return made;
+    return this.#alone(async () => {
+      const { secret } = await this.account(account.index);
+      const made = sessionKey(secret, genesis, number);
+      await session.set(name, { address: made.address, secret: base64.encode(made.secret) });
+      return made;
+    });
   }
 
   /** The recovery phrase, for who has the password. */
@@ -169,7 +188,7 @@ export class Keyring {
     const { wallet, dataKey } = await this.#tried(before);
     // The phrase stays as it is sealed; only its key has another lock. One write.
     await this.#options.store.area.set("wallet", { ...wallet, lock: await makeLock(after, dataKey, this.#options.cost) });
-    await this.#opened(dataKey);
+    await this.touch();
   }
 
   /** Takes everything away. */

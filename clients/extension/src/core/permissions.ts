@@ -17,7 +17,8 @@ export const newSite = (now: number): Site => ({ accounts: [], since: now, block
 /** Why a site may not ask now; null if it may. */
 export function refusalOf(site: Site | undefined, waiting: number, now: number): string | null {
   if (site?.blocked) return "this site is blocked in the wallet";
-  if (site && site.quietUntil > now) return "this site asked too often and was refused: it may ask again later";
+  // One that is set further away was set by a clock that was ahead.
+  if (site && site.quietUntil > now && site.quietUntil - now <= LONGEST_QUIET_MS) return "this site asked too often and was refused: it may ask again later";
   return waiting >= MOST_WAITING ? `${MOST_WAITING} requests of this site wait already` : null;
 }
 

@@ -10,7 +10,7 @@ import { at, type Rpc } from "../chain/rpc";
 import { simulate } from "../chain/simulate";
 import { sign } from "../crypto/phrase";
 import { explain, explainText } from "../decode/explain";
-import { readMessage, readTransaction, type ReadTransaction, withBlockhash } from "../decode/message";
+import { readTransaction, withBlockhash } from "../decode/message";
 import { WalletError } from "./error";
 import type { Keyring } from "./keyring";
 import { MOST_WAITING_IN_ALL, newSite, refusalOf, refused, sees, trusted } from "./permissions";
@@ -22,6 +22,8 @@ const PATIENCE_MS = 5 * 60_000;
 /** How long an ended request is kept for the site to fetch its answer. */
 const KEPT_MS = 10 * 60_000;
 const MOST_MESSAGE = 16_384;
+/** How soon the window comes again for a site that asks for what waits already. */
+const SHOWN_MS = 10_000;
 
 export interface RequestsOptions {
   store: Store;
@@ -51,10 +53,14 @@ export interface Decision {
   yes: boolean;
   /** Sign what the wallet has no words for. */
   blind?: boolean;
+  /** Let the site act as the user somewhere else. */
+  elsewhere?: boolean;
   /** Sign although the chain says that it would fail, or does not answer. */
   despite?: boolean;
   /** Never listen to this site again. */
   block?: boolean;
+  /** The account that a connection was shown to share, base58. */
+  account?: string;
 }
 
 const ENDED: ReadonlySet<RequestRecord["state"]> = new Set(["refused", "answered", "confirmed", "failed", "lapsed"]);
@@ -62,6 +68,7 @@ export const isEnded = ({ state }: RequestRecord): boolean => ENDED.has(state);
 
 export class Requests {
   readonly #options: RequestsOptions;
+  #shown = 0;
 
   constructor(options: RequestsOptions) {
     this.#options = options;
@@ -81,7 +88,7 @@ export class Requests {
     const waiting = all.filter((one) => one.origin === asked.origin);
     const connecting = waiting.find(({ kind }) => kind === "connect");
     if (asked.kind === "connect" && connecting) {
-      await show();
+      await this.#showAgain();
       return connecting;
     }
     // One site may have many names.
@@ -91,8 +98,17 @@ export class Requests {
     if (why) throw new WalletError("refused", why);
     const record = await this.#record(asked, site);
     await store.put(record);
+    this.#shown = now();
     await show();
     return record;
+  }
+
+  /** For who closed the window; not so often that a site could keep it in front of everything else. */
+  async #showAgain(): Promise<void> {
+    const { now, show } = this.#options;
+    if (Math.abs(now() - this.#shown) < SHOWN_MS) return;
+    this.#shown = now();
+    await show();
   }
 
   async #record(asked: Asked, site: Site | undefined): Promise<RequestRecord> {
@@ -168,6 +184,9 @@ export class Requests {
   async #approved(record: RequestRecord, decision: Decision): Promise<RequestRecord> {
     if (record.kind === "connect") {
       const { address } = await this.#activeAccount();
+      if (decision.account !== undefined && decision.account !== address) {
+        throw new WalletError("account", "another account is chosen now than the one that was shown: look again");
+      }
       // The permission before the answer: the site never believes what the wallet does not know.
       await this.#change(record.origin, (site) => ({ ...site, accounts: [...new Set([...site.accounts, address])] }));
       return { ...record, state: "answered", account: address, shared: [address] };
@@ -175,8 +194,10 @@ export class Requests {
     const account = await this.#signer(record);
     if (record.kind === "signMessage") {
       const message = base64.decode(record.payload);
-      const { refuse } = explainText(message, typeof readMessage(message) !== "string", record.origin);
+      const { refuse, isBlind, actsAt } = explainText(message, record.origin);
       if (refuse) throw new WalletError("refused", refuse);
+      if (actsAt !== null && !decision.elsewhere) throw new WalletError("refused", `with this ${record.origin} could act as you at ${actsAt}`);
+      await this.#allowBlind(isBlind ? ["the text can't be read"] : [], decision);
       const { secret } = await this.#options.keyring.account(account.index);
       return { ...record, state: "answered", result: base64.encode(sign(secret, message)) };
     }
@@ -189,7 +210,7 @@ export class Requests {
     const chain = rpc(record.network.rpcUrl);
     const before = readTransaction(base64.decode(record.payload));
     if (typeof before === "string") throw new WalletError("invalid", before);
-    await this.#allowBlind(before, account, decision);
+    await this.#allowBlind(explain(before, account.address).blind, decision);
     const lifetime = await latest(chain);
     const own = record.origin === WALLET;
     const bytes = own ? withBlockhash(before.bytes, lifetime.blockhash) : before.bytes;
@@ -205,12 +226,12 @@ export class Requests {
     return { ...record, state: "signed", result, signature: first, lastHeight: lifetime.lastValidBlockHeight };
   }
 
-  async #allowBlind(transaction: ReadTransaction, account: Account, decision: Decision): Promise<void> {
-    const { blind } = explain(transaction, account.address);
-    if (blind.length === 0) return;
+  /** What nobody can read is signed where the settings allow it, and this window's tick does too. */
+  async #allowBlind([why]: readonly string[], decision: Decision): Promise<void> {
+    if (why === undefined) return;
     const { allowBlind } = await this.#options.store.settings();
-    if (!allowBlind) throw new WalletError("blind", `refused: ${blind[0] ?? ""}; signing blindly is not allowed in the settings`);
-    if (!decision.blind) throw new WalletError("blind", `nobody can say what this does: ${blind[0] ?? ""}`);
+    if (!allowBlind) throw new WalletError("blind", `refused: ${why}; signing blindly is not allowed in the settings`);
+    if (!decision.blind) throw new WalletError("blind", `nobody can say what this does: ${why}`);
   }
 
   /** The account that the request names, if it may still sign for who asked. */
@@ -265,11 +286,10 @@ export class Requests {
     return isLate && !status ? { ...record, state: "lapsed", words: "it did not land in time, and can't any more" } : null;
   }
 
-  /** Goes on with everything that was signed and not seen to end. */
-  async driveAll(): Promise<void> {
-    for (const { id, state } of await this.#options.store.requests()) {
-      if (state === "signed") await this.drive(id).catch(() => undefined);
-    }
+  /** What was signed and not seen to end. */
+  async underWay(): Promise<string[]> {
+    const all = await this.#options.store.requests();
+    return all.filter(({ state }) => state === "signed").map(({ id }) => id);
   }
 
   /** Refuses what waits of a site. */

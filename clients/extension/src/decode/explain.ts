@@ -3,7 +3,7 @@
 import { PROGRAMS } from "../generated/idl";
 import { count, short, slotsAsTime, sol } from "../format";
 import { decode, type Decoded, type Value } from "./program";
-import type { ReadInstruction, ReadTransaction } from "./message";
+import { isMessage, type ReadInstruction, type ReadTransaction } from "./message";
 import { type Said, said } from "./system";
 
 /** One instruction in words. */
@@ -165,20 +165,25 @@ export interface ExplainedText {
   /** As text, if it is one. */
   text: string | null;
   warnings: string[];
+  /** Nobody can read it: signing it is signing blindly. */
+  isBlind: boolean;
+  /** The site that asks would act with it somewhere else: as the user, there. */
+  actsAt: string | null;
   /** It must not be signed: it is a transaction in disguise. */
   refuse: string | null;
 }
 
 const HTTP = "mythic/http/v2";
 
-export function explainText(message: Uint8Array, isTransaction: boolean, origin: string): ExplainedText {
-  if (isTransaction) return { text: null, warnings: [], refuse: "this is a transaction, disguised as a text" };
+export function explainText(message: Uint8Array, origin: string): ExplainedText {
+  if (isMessage(message)) return { text: null, warnings: [], isBlind: false, actsAt: null, refuse: "this is a transaction, disguised as a text" };
   const request = signedRequest(message);
   if (request) {
     const { method, receiver, path, purpose } = request;
     const warnings = [`Whoever has this signature can send this one request to ${receiver} within a minute, as you.`];
-    if (origin !== receiver && origin !== "wallet") warnings.push(`It is for ${receiver}, and ${origin} asks for it.`);
-    return { text: `${method} ${path}\nto ${receiver}\nfor: ${purpose}`, warnings, refuse: null };
+    const isElsewhere = origin !== receiver && origin !== "wallet";
+    if (isElsewhere) warnings.push(`It is for ${receiver}, and ${origin} asks for it.`);
+    return { text: `${method} ${path}\nto ${receiver}\nfor: ${purpose}`, warnings, isBlind: false, actsAt: isElsewhere ? receiver : null, refuse: null };
   }
   let text: string | null = null;
   try {
@@ -186,9 +191,10 @@ export function explainText(message: Uint8Array, isTransaction: boolean, origin:
   } catch {
     // Not a text.
   }
-  const isReadable = text !== null && !/[\p{Cc}\p{Cf}]/u.test(text.replace(/[\n\r\t]/g, ""));
+  // Joiners are parts of words and emoji, and move nothing.
+  const isReadable = text !== null && !/[\p{Cc}\p{Cf}]/u.test(text.replace(/[\n\r\t\u200c\u200d]/g, ""));
   const warnings = isReadable ? [] : ["It has parts that can't be shown: what it means to whoever gets it is not known."];
-  return { text: isReadable ? text : null, warnings, refuse: null };
+  return { text: isReadable ? text : null, warnings, isBlind: !isReadable, actsAt: null, refuse: null };
 }
 
 /** A signed request to a gateway or node (docs/api.md, Signed requests), if the bytes are one. */
@@ -202,6 +208,8 @@ export function signedRequest(message: Uint8Array): { method: string; receiver: 
       const length = view.getUint32(at, true);
       const text = decoder.decode(message.subarray(at + 4, at + 4 + length));
       at += 4 + length;
+      // Nothing in it may look like a line of the window.
+      if (!/^[\x21-\x7e]*$/.test(text)) throw new RangeError("not a part of a request");
       return text;
     };
     const [method, receiver, path, purpose] = [part(), part(), part(), part()];

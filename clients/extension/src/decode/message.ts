@@ -87,6 +87,15 @@ export function readMessage(bytes: Uint8Array): Omit<ReadTransaction, "bytes" | 
   }
 }
 
+/**
+ * Whether these bytes are what a transaction signs, of whichever version: also of one that this wallet can't read. No text begins as those
+ * of a version do, with a byte from 0x80 to 0xBF.
+ */
+export function isMessage(bytes: Uint8Array): boolean {
+  const [first = 0] = bytes;
+  return (first & 0xc0) === 0x80 || typeof readMessage(bytes) !== "string";
+}
+
 /** An unsigned copy of a transaction, with another blockhash. */
 export function withBlockhash(bytes: Uint8Array, blockhash: string): Uint8Array {
   const transaction = getTransactionDecoder().decode(bytes);

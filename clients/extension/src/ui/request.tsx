@@ -2,19 +2,41 @@
 
 import { base64 } from "@scure/base";
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { rpcOf } from "../chain/rpc";
 import { simulate, type Simulated } from "../chain/simulate";
 import type { State } from "../core/core";
 import { type RequestRecord, WALLET } from "../core/records";
 import { type Explained, explain, explainText, type Line } from "../decode/explain";
-import { readMessage, readTransaction, type ReadTransaction } from "../decode/message";
+import { readTransaction, type ReadTransaction } from "../decode/message";
 import { count, sol } from "../format";
 import { wallet } from "../messages";
 import { Alert, Facts, Foreign, Key, Title, useLook, useWork } from "./basics";
 
 const LOOK_MS = 700;
 const SIMULATE_MS = 10_000;
+/** What is pressed sooner after the window came in front was meant for something else: a double click, a key that was held. */
+const SETTLE_MS = 600;
+
+/** Whether somebody has had time to see this window. */
+function useSettled(): boolean {
+  const [settled, settle] = useState(false);
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout>;
+    const wait = (): void => {
+      settle(false);
+      clearTimeout(timer);
+      timer = setTimeout(() => settle(true), SETTLE_MS);
+    };
+    wait();
+    addEventListener("focus", wait);
+    return () => {
+      removeEventListener("focus", wait);
+      clearTimeout(timer);
+    };
+  }, []);
+  return settled;
+}
 
 export function Request({ id, state, done }: { id: string; state: State; done?: () => void }): JSX.Element {
   const { value: record, error, again } = useLook(() => wallet.request(id), LOOK_MS, [id]);
@@ -70,14 +92,15 @@ function Outcome({ record }: { record: RequestRecord }): JSX.Element {
 
 function Waiting({ record, state, decided }: { record: RequestRecord; state: State; decided: () => void }): JSX.Element {
   const account = state.accounts?.list.find(({ address }) => address === (record.account ?? ""));
+  const active = state.accounts?.list.find(({ index }) => index === state.accounts?.active);
   return (
     <>
       <Facts facts={[
-        ["Account", record.account ? <>{account?.name} <Key id={record.account} /></> : (state.accounts?.list.find(({ index }) => index === state.accounts?.active)?.name ?? "")],
+        ["Account", record.account ? <>{account?.name} <Key id={record.account} /></> : active ? <>{active.name} <Key id={active.address} /></> : ""],
         ["Network", record.network.name],
       ]} />
-      {record.kind === "connect" ? <Connect record={record} decided={decided} /> : null}
-      {record.kind === "signMessage" ? <Text record={record} decided={decided} /> : null}
+      {record.kind === "connect" ? <Connect record={record} account={active?.address} decided={decided} /> : null}
+      {record.kind === "signMessage" ? <Text record={record} allowBlind={state.settings.allowBlind} decided={decided} /> : null}
       {record.kind === "signTransaction" || record.kind === "send" ? <Transaction record={record} allowBlind={state.settings.allowBlind} decided={decided} /> : null}
     </>
   );
@@ -86,10 +109,13 @@ function Waiting({ record, state, decided }: { record: RequestRecord; state: Sta
 interface Ticks {
   blind?: boolean;
   despite?: boolean;
+  elsewhere?: boolean;
+  account?: string;
 }
 
 function Answer({ record, yes, ticks, ready, decided }: { record: RequestRecord; yes: string; ticks: Ticks; ready: boolean; decided: () => void }): JSX.Element {
   const { busy, error, run } = useWork();
+  const settled = useSettled();
   const decide = (answer: boolean, block: boolean): void =>
     run(async () => {
       await wallet.decide({ id: record.id, yes: answer, block, ...ticks });
@@ -100,28 +126,30 @@ function Answer({ record, yes, ticks, ready, decided }: { record: RequestRecord;
       <Alert text={error} />
       <div class="actions">
         <button type="button" onClick={() => decide(false, false)} disabled={busy}>Refuse</button>
-        <button type="button" class="main" onClick={() => decide(true, false)} disabled={busy || !ready}>{busy ? "…" : yes}</button>
+        <button type="button" class="main" onClick={() => decide(true, false)} disabled={busy || !ready || !settled}>{busy ? "…" : yes}</button>
       </div>
       {record.origin === WALLET ? null : <button type="button" class="plain" onClick={() => decide(false, true)} disabled={busy}>Refuse, and never listen to this site again</button>}
     </>
   );
 }
 
-function Connect({ record, decided }: { record: RequestRecord; decided: () => void }): JSX.Element {
+function Connect({ record, account, decided }: { record: RequestRecord; account: string | undefined; decided: () => void }): JSX.Element {
   return (
     <>
       <div class="card">
         <p>It will see this account's address, and with it everything that the account does on chain. It may ask you to sign; nothing is signed without your word.</p>
         <p class="quiet">You can take it back at any time under Settings, Sites.</p>
       </div>
-      <Answer record={record} yes="Connect" ticks={{}} ready decided={decided} />
+      <Answer record={record} yes="Connect" ticks={account === undefined ? {} : { account }} ready={account !== undefined} decided={decided} />
     </>
   );
 }
 
-function Text({ record, decided }: { record: RequestRecord; decided: () => void }): JSX.Element {
+function Text({ record, allowBlind, decided }: { record: RequestRecord; allowBlind: boolean; decided: () => void }): JSX.Element {
+  const [blind, setBlind] = useState(false);
+  const [elsewhere, setElsewhere] = useState(false);
   const message = base64.decode(record.payload);
-  const { text, warnings, refuse } = explainText(message, typeof readMessage(message) !== "string", record.origin);
+  const { text, warnings, isBlind, actsAt, refuse } = explainText(message, record.origin);
   return (
     <>
       <div class="card">
@@ -129,9 +157,17 @@ function Text({ record, decided }: { record: RequestRecord; decided: () => void 
       </div>
       {warnings.map((warning) => <p key={warning} class="notice">{warning}</p>)}
       {refuse ? <p class="notice alarm" role="alert">It can't be signed: {refuse}.</p> : null}
-      <Answer record={record} yes="Sign" ticks={{}} ready={!refuse} decided={decided} />
+      {isBlind ? <Blind allowBlind={allowBlind} blind={blind} setBlind={setBlind} does="says" /> : null}
+      {actsAt === null ? null : <label class="tick"><input type="checkbox" checked={elsewhere} onChange={(event) => setElsewhere(event.currentTarget.checked)} />I let this site do that at {actsAt}, as me.</label>}
+      <Answer record={record} yes="Sign" ticks={{ blind, elsewhere }} ready={!refuse && (!isBlind || (allowBlind && blind)) && (actsAt === null || elsewhere)} decided={decided} />
     </>
   );
+}
+
+/** What nobody can read is refused, or ticked. */
+function Blind({ allowBlind, blind, setBlind, does }: { allowBlind: boolean; blind: boolean; setBlind: (blind: boolean) => void; does: string }): JSX.Element {
+  if (!allowBlind) return <p class="notice alarm" role="alert">The wallet refuses to sign what nobody can read. Signing blindly can be allowed in the settings.</p>;
+  return <label class="tick"><input type="checkbox" checked={blind} onChange={(event) => setBlind(event.currentTarget.checked)} />I sign this although nobody can say what it {does}.</label>;
 }
 
 function Transaction({ record, allowBlind, decided }: { record: RequestRecord; allowBlind: boolean; decided: () => void }): JSX.Element {
@@ -159,10 +195,7 @@ function Explanation({ record, read, explained, allowBlind, decided }: Explainin
       <ol class="plain">{explained.lines.map((line, i) => <li key={i} class="card"><LineOf line={line} /></li>)}</ol>
       {explained.warnings.map((warning) => <p key={warning} class="notice">{warning}</p>)}
       <Forecast found={found} error={error} />
-      {isBlind && !allowBlind ? <p class="notice alarm" role="alert">The wallet refuses to sign what nobody can read. Signing blindly can be allowed in the settings.</p> : null}
-      {isBlind && allowBlind ? (
-        <label class="tick"><input type="checkbox" checked={blind} onChange={(event) => setBlind(event.currentTarget.checked)} />I sign this although nobody can say what it does.</label>
-      ) : null}
+      {isBlind ? <Blind allowBlind={allowBlind} blind={blind} setBlind={setBlind} does="does" /> : null}
       {isGood || (!found && !error) ? null : (
         <label class="tick"><input type="checkbox" checked={despite} onChange={(event) => setDespite(event.currentTarget.checked)} />I sign this although the chain {found ? "says that it would fail" : "could not be asked"}.</label>
       )}

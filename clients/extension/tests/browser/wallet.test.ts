@@ -5,48 +5,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { accountKey } from "../../src/crypto/phrase";
 import { approve, Browser, CHROMIUM, goTo, network, restore } from "../support/browser";
 import { FakeGateway, told } from "../support/gateway";
+import { call, find, flood } from "../support/site";
 import { PASSWORD, PHRASE } from "../support/world";
 
 const ME = accountKey(PHRASE, 0).address;
 const OTHER = accountKey(PHRASE, 7).address;
 const SOL = 1_000_000_000n;
-
-interface Wallet {
-  name: string;
-  accounts: { address: string }[];
-  features: Record<string, Record<string, (...args: unknown[]) => Promise<unknown>>>;
-}
-
-/** In a page: finds the wallet as libraries do, and keeps it. */
-const find = (): Promise<string> =>
-  new Promise((resolve) => {
-    const register = (wallet: Wallet): void => {
-      if (wallet.name !== "Mythic") return;
-      (globalThis as unknown as { found: Wallet }).found = wallet;
-      resolve(wallet.name);
-    };
-    const detail = { register };
-    dispatchEvent(new CustomEvent("wallet-standard:app-ready", { detail }));
-  });
-
-interface Asked {
-  feature: string;
-  method: string;
-  input: Record<string, unknown>;
-}
-
-/** In a page: calls a feature, and says what came of it. */
-const call = async ({ feature, method, input }: Asked): Promise<string> => {
-  const wallet = (globalThis as unknown as { found: Wallet }).found;
-  const given: Record<string, unknown> = { ...input, ...(wallet.accounts[0] && feature !== "standard:connect" ? { account: wallet.accounts[0] } : {}) };
-  for (const name of ["message", "transaction"]) if (Array.isArray(given[name])) given[name] = Uint8Array.from(given[name] as number[]);
-  try {
-    const done = (await wallet.features[feature]![method]!(given)) as { accounts?: { address: string }[] } & { signature?: Uint8Array; signedTransaction?: Uint8Array }[];
-    return done.accounts ? `accounts ${done.accounts.map(({ address }) => address).join()}` : `bytes ${(done[0]?.signature ?? done[0]?.signedTransaction)?.length}`;
-  } catch (error) {
-    return `refused: ${(error as Error).message}`;
-  }
-};
 
 describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
   let browser: Browser;
@@ -75,6 +39,9 @@ describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
     await page.getByRole("button", { name: "Create a wallet" }).click();
     await page.getByRole("button", { name: "Show the words" }).click();
     expect(await page.locator(".phrase li").count()).toBe(12);
+    // Neither marked nor copied: a clipboard is everybody's.
+    expect(await page.locator(".phrase").evaluate((list) => getComputedStyle(list).userSelect)).toBe("none");
+    expect(await page.getByRole("button", { name: /copy/i }).count()).toBe(0);
     await page.evaluate(() => dispatchEvent(new Event("blur")));
     expect(await page.locator(".phrase li").count()).toBe(0);
     await page.getByRole("button", { name: "I wrote them down" }).click();
@@ -286,6 +253,12 @@ describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
     let answer!: Promise<string>;
     const window = await browser.approval(async () => { answer = site.evaluate(call, { feature: "standard:connect", method: "connect", input: {} }); });
     await window.getByText("wants to see your address").waitFor();
+    // What is pressed as the window comes in front was meant for something else.
+    const isPressable = await window.evaluate(() => {
+      dispatchEvent(new Event("focus"));
+      return new Promise((resolve) => setTimeout(() => resolve(document.querySelector("button.main:enabled") !== null), 50));
+    });
+    expect(isPressable).toBe(false);
     await browser.look(window, "connect");
     await window.getByRole("button", { name: "Connect" }).click();
     expect(await answer).toBe(`accounts ${ME}`);
@@ -349,6 +322,19 @@ describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
     expect(await site.evaluate(call, { feature: "standard:connect", method: "connect", input: { silent: true } })).toBe("accounts ");
   });
 
+  test("a page that floods the wallet has one window, and blocked it is not heard, whatever it says", async () => {
+    let answer!: Promise<Record<string, number>>;
+    const window = await browser.approval(async () => { answer = site.evaluate(flood, 40); });
+    await window.getByRole("button", { name: "Refuse, and never listen to this site again" }).click();
+    expect(await answer).toEqual({ "refused in the wallet": 16, "too many questions to the wallet at once": 24 });
+    await window.waitForEvent("close");
+    const connect = { feature: "standard:connect", method: "connect", input: {} };
+    expect(await site.evaluate(call, connect)).toBe("refused: this site is blocked in the wallet");
+    // A blocked site that leaves is blocked as before.
+    await site.evaluate(call, { feature: "standard:disconnect", method: "disconnect", input: {} }).catch(() => undefined);
+    expect(await site.evaluate(call, connect)).toBe("refused: this site is blocked in the wallet");
+  });
+
   test("a limit that is revoked lets nothing more be spent", async () => {
     await goTo(page, "Limits");
     await page.getByRole("button", { name: "Revoke" }).click();
@@ -365,7 +351,7 @@ describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
   });
 
   test("locked, it shows and signs nothing; a wrong password is said", async () => {
-    await page.getByRole("button", { name: "Lock" }).click();
+    await page.getByRole("button", { name: "Lock", exact: true }).click();
     await page.getByRole("heading", { name: "The wallet is locked" }).waitFor();
     await browser.look(page, "locked");
     await page.getByLabel("Password").fill("wrong password");
@@ -392,5 +378,24 @@ describe.skipIf(CHROMIUM === undefined)("in Chromium", () => {
       await page.getByRole("heading", { level: 1 }).waitFor();
       await browser.look(page, `dark-${tab.toLowerCase()}`);
     }
+  });
+
+  test("a forgotten password is mended by the phrase alone: the wallet is removed, and restored", async () => {
+    await goTo(page, "Wallet");
+    await page.getByRole("button", { name: "Lock", exact: true }).click();
+    await page.getByRole("button", { name: "I forgot the password" }).click();
+    const remove = page.getByRole("button", { name: "Remove the wallet from this browser" });
+    expect(await remove.isDisabled()).toBe(true);
+    await page.getByLabel("I have the recovery phrase, or nothing to lose.").check();
+    await browser.look(page, "forgotten");
+    await remove.click();
+    await page.getByRole("heading", { name: "Mythic Wallet" }).waitFor();
+    const kept = await page.evaluate(() => (globalThis as unknown as { chrome: { storage: { local: { get(): Promise<object> } } } }).chrome.storage.local.get());
+    expect(Object.keys(kept)).toEqual([]);
+    await restore(page);
+    expect(await page.locator("#address").textContent()).toBe(ME);
+    expect(await site.evaluate(call, { feature: "standard:connect", method: "connect", input: { silent: true } })).toBe("accounts ");
+    // There is no chain at the address that a wallet comes with.
+    browser.wrong.splice(0);
   });
 });

@@ -52,6 +52,8 @@ export class FakeChain {
   drops = 0;
   /** It does not answer. */
   isAway = false;
+  /** It answers when this is over. */
+  hangs: Promise<void> | null = null;
   /** Every question, in order. */
   readonly asked: string[] = [];
 
@@ -62,6 +64,7 @@ export class FakeChain {
   /** As `Rpc` has it. */
   readonly rpc = async (method: string, params: readonly unknown[] = []): Promise<unknown> => {
     this.asked.push(method);
+    await this.hangs;
     if (this.isAway) throw new RpcError("the chain can't be reached");
     const [first, second] = params;
     const context = { slot: this.slot };

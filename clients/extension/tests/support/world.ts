@@ -23,6 +23,11 @@ export class World {
     this.chain = chain;
   }
 
+  /** Waits until nothing of what was begun can go on by itself. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
   /** A worker that lives so many steps. */
   core(steps = Infinity): Core {
     const life = new Life(steps);

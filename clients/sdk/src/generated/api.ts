@@ -138,6 +138,23 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
+    "/v1/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** OpenAI's older text completions, streamed or whole: the text itself is continued. */
+        post: operations["create_completion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/credit": {
         parameters: {
             query?: never;
@@ -568,6 +585,23 @@ export type paths = {
         patch?: never;
         trace?: never;
     };
+    "/v1/responses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** OpenAI's responses, streamed or whole, without what is kept of them there: `input` says all that the model is to know. */
+        post: operations["create_response"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stats/{name}": {
         parameters: {
             query?: never;
@@ -727,11 +761,14 @@ export type components = {
         AnswerMessage: {
             /** @description Always empty. */
             annotations: string[];
-            content: string;
+            /** @description Null where it only calls functions. */
+            content?: string | null;
             /** @description Always null. */
             refusal?: string | null;
             /** @description `assistant`. */
             role: string;
+            /** @description Functions that the client is to call. */
+            tool_calls?: components["schemas"]["ToolCall"][];
         };
         /** @description An API key. */
         ApiKey: {
@@ -760,6 +797,12 @@ export type components = {
             data: components["schemas"]["ApiKey"][];
             has_more: boolean;
             object: string;
+        };
+        /** @description Name and arguments of a call. */
+        CalledFunction: {
+            /** @description JSON, of the schema that the request gave; cut off where the answer was. */
+            arguments: string;
+            name: string;
         };
         /** @description What is said against a job's result, or a proven fault of it (ground `fault`): one case a job. Amounts are lamports; what is
          *     not known yet is null. */
@@ -938,6 +981,22 @@ export type components = {
         };
         /** @description Body of `POST /v1/chat/completions`. */
         ChatBody: {
+            chat_template_kwargs?: null | components["schemas"]["TemplateBody"];
+            /** @description Objects that the answer is to rest on, at most 128, where the model's template reads them. */
+            documents?: {
+                [key: string]: unknown;
+            }[] | null;
+            /** @description Whether the model thinks before it answers, where its template can switch that. */
+            enable_thinking?: boolean | null;
+            /**
+             * Format: double
+             * @description Off the logits for each time that the answer has the token, -2 to 2.
+             */
+            frequency_penalty?: number | null;
+            /** @description From token ids to what is added to their logits, -100 to 100; at most 1,024. */
+            logit_bias?: {
+                [key: string]: number;
+            } | null;
             /** @description Log-probabilities of the answer's tokens. */
             logprobs?: boolean | null;
             /**
@@ -956,6 +1015,11 @@ export type components = {
             metadata?: {
                 [key: string]: string;
             } | null;
+            /**
+             * Format: double
+             * @description Only tokens with at least this share of the likeliest one's probability, 0 to 1.
+             */
+            min_p?: number | null;
             /** @description A model of `GET /v1/models`, by `id` or `name`; the default one without it. */
             model?: string | null;
             mythic?: null | components["schemas"]["Payment"];
@@ -964,6 +1028,21 @@ export type components = {
              * @description Choices, 1 to 8; each is a job of its own and pays the prompt anew.
              */
             n?: number | null;
+            /** @description Several calls in one answer; true without one. */
+            parallel_tool_calls?: boolean | null;
+            /**
+             * Format: double
+             * @description Off the logits of tokens that the answer has, -2 to 2.
+             */
+            presence_penalty?: number | null;
+            /** @description `none`, `low`, `medium` or `high`, where the model's template reads it. */
+            reasoning_effort?: string | null;
+            /**
+             * Format: double
+             * @description Divides the logits of tokens that the answer has, 0.001 to 10; 1 changes nothing.
+             */
+            repetition_penalty?: number | null;
+            response_format?: null | components["schemas"]["ResponseFormat"];
             /**
              * Format: int64
              * @description Fixes the draw for a job; requests are different jobs, so their answers differ unless `temperature` is 0.
@@ -977,12 +1056,15 @@ export type components = {
             stream_options?: null | components["schemas"]["StreamOptions"];
             /**
              * Format: double
-             * @description 0 to 2, 1 without one. Tokens are drawn from the four likeliest, whatever the temperature.
+             * @description 0 to 2, 1 without one.
              */
             temperature?: number | null;
+            tool_choice?: null | components["schemas"]["ToolChoiceBody"];
+            /** @description Functions that the model may call, at most 128. */
+            tools?: components["schemas"]["ToolBody"][] | null;
             /**
              * Format: int32
-             * @description 4, which is always so, or 0 or -1 for the server's default.
+             * @description Only the likeliest so many are drawn; 0, -1 and 64 or more: all. 4 is what every model can do.
              */
             top_k?: number | null;
             /**
@@ -990,12 +1072,17 @@ export type components = {
              * @description Candidates of each token, 0 to 4.
              */
             top_logprobs?: number | null;
+            /**
+             * Format: double
+             * @description Share of probability of which tokens are drawn, 0 to 1; needs an exact model where it is not 1 and `temperature` is not 0.
+             */
+            top_p?: number | null;
             /** @description Ignored. */
             user?: string | null;
         };
         /** @description One choice of a whole answer. */
         ChatChoice: {
-            /** @description `stop` or `length`. */
+            /** @description `stop`, `length` or `tool_calls`. */
             finish_reason: string;
             /** Format: int32 */
             index: number;
@@ -1022,7 +1109,7 @@ export type components = {
             object: string;
             /** @description `default`. */
             service_tier: string;
-            /** @description What answered: the model's identity and how tokens are chosen (`top4`: from the four likeliest). */
+            /** @description What answered: the model's identity and how tokens are chosen (`top4`: from the four likeliest, `full`: by the options). */
             system_fingerprint: string;
             usage: components["schemas"]["Usage"];
         };
@@ -1052,7 +1139,7 @@ export type components = {
         ChunkChoice: {
             /** @description What comes to the answer. */
             delta: components["schemas"]["Delta"];
-            /** @description Null until the last. */
+            /** @description Null until the last: `stop`, `length` or `tool_calls`. */
             finish_reason?: string | null;
             /** Format: int32 */
             index: number;
@@ -1151,6 +1238,78 @@ export type components = {
              */
             vram_mib: number;
         };
+        /** @description Body of `POST /v1/completions`. */
+        CompletionBody: {
+            /**
+             * Format: double
+             * @description Off the logits for each time that the answer has the token, -2 to 2.
+             */
+            frequency_penalty?: number | null;
+            /** @description From token ids to what is added to their logits, -100 to 100; at most 1,024. */
+            logit_bias?: {
+                [key: string]: number;
+            } | null;
+            /**
+             * Format: int32
+             * @description Candidates of each token, 0 to 4.
+             */
+            logprobs?: number | null;
+            /**
+             * Format: int32
+             * @description Most tokens of an answer; 16 without one.
+             */
+            max_tokens?: number | null;
+            /**
+             * Format: double
+             * @description Only tokens with at least this share of the likeliest one's probability, 0 to 1.
+             */
+            min_p?: number | null;
+            /** @description A model of `GET /v1/models`; the default one without it. */
+            model?: string | null;
+            mythic?: null | components["schemas"]["Payment"];
+            /**
+             * Format: int32
+             * @description Choices, 1 to 8; each is a job of its own and pays the prompt anew.
+             */
+            n?: number | null;
+            /**
+             * Format: double
+             * @description Off the logits of tokens that the answer has, -2 to 2.
+             */
+            presence_penalty?: number | null;
+            /** @description What is continued. */
+            prompt: components["schemas"]["TextPrompt"];
+            /**
+             * Format: double
+             * @description Divides the logits of tokens that the answer has, 0.001 to 10; 1 changes nothing.
+             */
+            repetition_penalty?: number | null;
+            response_format?: null | components["schemas"]["ResponseFormat"];
+            /**
+             * Format: int64
+             * @description Fixes the draw for a job.
+             */
+            seed?: number | null;
+            stop?: null | components["schemas"]["Stop"];
+            /** @description Server-sent events instead of one JSON. */
+            stream?: boolean | null;
+            stream_options?: null | components["schemas"]["StreamOptions"];
+            /**
+             * Format: double
+             * @description 0 to 2, 1 without one.
+             */
+            temperature?: number | null;
+            /**
+             * Format: int32
+             * @description Only the likeliest so many are drawn; 0, -1 and 64 or more: all. 4 is what every model can do.
+             */
+            top_k?: number | null;
+            /**
+             * Format: double
+             * @description Share of probability of which tokens are drawn, 0 to 1; needs an exact model where it is not 1 and `temperature` is not 0.
+             */
+            top_p?: number | null;
+        };
         /** @description Parts of the answer. */
         CompletionTokensDetails: {
             /** Format: int64 */
@@ -1239,6 +1398,8 @@ export type components = {
             content?: string | null;
             /** @description `assistant`, in the first chunk. */
             role?: string | null;
+            /** @description A call that begins, or more of its arguments. */
+            tool_calls?: components["schemas"]["ToolCallDelta"][];
         };
         /** @description Every error, in OpenAI's shape. */
         ErrorBody: {
@@ -1292,6 +1453,22 @@ export type components = {
         };
         /** @description Body of `POST /v1/estimate`: a prompt or messages. */
         EstimateBody: {
+            chat_template_kwargs?: null | components["schemas"]["TemplateBody"];
+            /** @description Objects that the answer is to rest on, at most 128, where the model's template reads them. */
+            documents?: {
+                [key: string]: unknown;
+            }[] | null;
+            /** @description Whether the model thinks before it answers, where its template can switch that. */
+            enable_thinking?: boolean | null;
+            /**
+             * Format: double
+             * @description Off the logits for each time that the answer has the token, -2 to 2.
+             */
+            frequency_penalty?: number | null;
+            /** @description From token ids to what is added to their logits, -100 to 100; at most 1,024. */
+            logit_bias?: {
+                [key: string]: number;
+            } | null;
             /**
              * Format: int32
              * @description Most tokens of the answer.
@@ -1299,6 +1476,11 @@ export type components = {
             max_tokens?: number | null;
             /** @description A conversation instead. */
             messages?: components["schemas"]["RequestMessage"][] | null;
+            /**
+             * Format: double
+             * @description Only tokens with at least this share of the likeliest one's probability, 0 to 1.
+             */
+            min_p?: number | null;
             /** @description A model of `GET /v1/models`; the default one without it. */
             model?: string | null;
             /**
@@ -1306,8 +1488,23 @@ export type components = {
              * @description Choices.
              */
             n?: number | null;
+            /** @description Several calls in one answer; true without one. */
+            parallel_tool_calls?: boolean | null;
+            /**
+             * Format: double
+             * @description Off the logits of tokens that the answer has, -2 to 2.
+             */
+            presence_penalty?: number | null;
             /** @description What the user says. */
             prompt?: string | null;
+            /** @description With `messages`: `none`, `low`, `medium` or `high`, where the model's template reads it. */
+            reasoning_effort?: string | null;
+            /**
+             * Format: double
+             * @description Divides the logits of tokens that the answer has, 0.001 to 10; 1 changes nothing.
+             */
+            repetition_penalty?: number | null;
+            response_format?: null | components["schemas"]["ResponseFormat"];
             /**
              * Format: int64
              * @description Fixes the draw for the job.
@@ -1319,6 +1516,19 @@ export type components = {
              * @description 0 to 2.
              */
             temperature?: number | null;
+            tool_choice?: null | components["schemas"]["ToolChoiceBody"];
+            /** @description With `messages`: functions that the model may call. */
+            tools?: components["schemas"]["ToolBody"][] | null;
+            /**
+             * Format: int32
+             * @description Only the likeliest so many are drawn; 0, -1 and 64 or more: all. 4 is what every model can do.
+             */
+            top_k?: number | null;
+            /**
+             * Format: double
+             * @description Share of probability of which tokens are drawn, 0 to 1; needs an exact model where it is not 1 and `temperature` is not 0.
+             */
+            top_p?: number | null;
         };
         /** @description What a validator keeps for each job until it can no longer be disputed. */
         Evidence: {
@@ -1327,6 +1537,9 @@ export type components = {
             job: string;
             /** @description At each position the four largest logits, `[token id, Q16.16]`, largest first. */
             leaves: number[][][];
+            /** @description The canonical bytes of the sampling options, base64 in JSON: of an answer of `seeded-full`, whose tokens its leaves don't
+             *     replay; no bytes where the options are neutral. Left out for `seeded-top4`. */
+            options?: string | null;
             output_ids: number[];
             prompt_ids: number[];
             salt: string;
@@ -1373,6 +1586,61 @@ export type components = {
             state: string;
             subscribers: number;
         };
+        /** @description Whether the model calls. */
+        FlatChoiceBody: string | components["schemas"]["FlatNamedTool"];
+        /** @description `text`, `json_object`, or `json_schema` with its fields beside it. */
+        FlatFormat: {
+            /** @description With `json_schema`. */
+            name?: string | null;
+            /** @description JSON schema of an object. It is followed in any case. */
+            schema?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Changes nothing. */
+            strict?: boolean | null;
+            type: string;
+        };
+        /** @description The function that is to be called. */
+        FlatNamedTool: {
+            name: string;
+            /** @description `function`. */
+            type: string;
+        };
+        /** @description A function that the model may call. */
+        FlatToolBody: {
+            /** @description What it is for. */
+            description?: string | null;
+            /** @description 1 to 64 letters, digits, `_` or `-`. */
+            name: string;
+            /** @description JSON schema of its arguments, an object's. They follow it in any case. */
+            parameters?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Changes nothing. */
+            strict?: boolean | null;
+            /** @description `function`. */
+            type: string;
+        };
+        /** @description What a function is. */
+        FunctionBody: {
+            /** @description What it is for. */
+            description?: string | null;
+            /** @description 1 to 64 letters, digits, `_` or `-`. */
+            name: string;
+            /** @description JSON schema of its arguments, an object's. They follow it in any case. */
+            parameters?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Changes nothing. */
+            strict?: boolean | null;
+        };
+        /** @description What a chunk adds to a call's function. */
+        FunctionDelta: {
+            /** @description More of the JSON. */
+            arguments: string;
+            /** @description In the first chunk of a call. */
+            name?: string | null;
+        };
         /** @description How all is. */
         Health: {
             components: components["schemas"]["Components"];
@@ -1391,6 +1659,11 @@ export type components = {
              */
             uptime_seconds: number;
             version: string;
+        };
+        /** @description Why a response is incomplete. */
+        IncompleteDetails: {
+            /** @description `max_output_tokens`. */
+            reason: string;
         };
         /** @description `ok`, `lagging`, `waiting` (`waits_for` says for what), `stale` (the indexer has not committed for minutes, or gave no sign
          *     of life for 30 s) or `down`, and where the index stands. */
@@ -1496,15 +1769,40 @@ export type components = {
         /** @description Body of `POST /v1/inference`. */
         InferenceBody: {
             /**
+             * Format: double
+             * @description Off the logits for each time that the answer has the token, -2 to 2.
+             */
+            frequency_penalty?: number | null;
+            /** @description From token ids to what is added to their logits, -100 to 100; at most 1,024. */
+            logit_bias?: {
+                [key: string]: number;
+            } | null;
+            /**
              * Format: int32
              * @description Most tokens of the answer.
              */
             max_tokens?: number | null;
+            /**
+             * Format: double
+             * @description Only tokens with at least this share of the likeliest one's probability, 0 to 1.
+             */
+            min_p?: number | null;
             /** @description A model of `GET /v1/models`; the default one without it. */
             model?: string | null;
             mythic?: null | components["schemas"]["Payment"];
+            /**
+             * Format: double
+             * @description Off the logits of tokens that the answer has, -2 to 2.
+             */
+            presence_penalty?: number | null;
             /** @description What the user says. */
             prompt: string;
+            /**
+             * Format: double
+             * @description Divides the logits of tokens that the answer has, 0.001 to 10; 1 changes nothing.
+             */
+            repetition_penalty?: number | null;
+            response_format?: null | components["schemas"]["ResponseFormat"];
             /**
              * Format: int64
              * @description Fixes the draw for the job.
@@ -1516,6 +1814,21 @@ export type components = {
              * @description 0 to 2.
              */
             temperature?: number | null;
+            /**
+             * Format: int32
+             * @description Only the likeliest so many are drawn; 0, -1 and 64 or more: all. 4 is what every model can do.
+             */
+            top_k?: number | null;
+            /**
+             * Format: double
+             * @description Share of probability of which tokens are drawn, 0 to 1; needs an exact model where it is not 1 and `temperature` is not 0.
+             */
+            top_p?: number | null;
+        };
+        /** @description Parts of the input. */
+        InputTokensDetails: {
+            /** Format: int64 */
+            cached_tokens: number;
         };
         /** @description A job. Amounts are lamports; what is not known yet is null. */
         Job: {
@@ -1624,6 +1937,12 @@ export type components = {
             requested_slot?: number | null;
             /** @description Who signed the request: the owner or a delegate, base58. */
             requester: string;
+            /**
+             * Format: int64
+             * @description How its tokens are chosen: 1 `seeded-top4`, which anybody replays from the evidence; 2 `seeded-full`, which only those can
+             *     compute again who run the model.
+             */
+            sampling_profile: number;
             /** @description 64 hex digits. */
             seed?: string | null;
             /**
@@ -2396,6 +2715,8 @@ export type components = {
             identity: string;
             /** @description Requests that name no model are for it. */
             is_default: boolean;
+            /** @description Its results are compared to the bit, so that options, functions and formats can be asked for. */
+            is_exact?: boolean | null;
             judges?: null | components["schemas"]["Judges"];
             /** @description Arithmetic of its logits. */
             kernel_profile?: string | null;
@@ -2436,6 +2757,41 @@ export type components = {
              */
             slot: number;
         };
+        /** @description A response, whole. */
+        ModelResponse: components["schemas"]["Repeated"] & {
+            /** @description Always false. */
+            background: boolean;
+            /**
+             * Format: int64
+             * @description Unix seconds.
+             */
+            created_at: number;
+            /** @description Always null: what fails is an error. */
+            error?: string | null;
+            /** @description `resp_` and the job. */
+            id: string;
+            incomplete_details?: null | components["schemas"]["IncompleteDetails"];
+            /** @description The model's id. */
+            model: string;
+            mythic?: null | components["schemas"]["Mythic"];
+            /** @description `response`. */
+            object: string;
+            /** @description A message, functions to call, or both. */
+            output: components["schemas"]["OutputItem"][];
+            /** @description Always null. */
+            previous_response_id?: string | null;
+            /** @description `default`. */
+            service_tier: string;
+            /** @description `completed`, or `incomplete`; in events before the last `in_progress`. */
+            status: string;
+            /** @description Always false: nothing is kept to be asked for by its id. */
+            store: boolean;
+            /** @description What answered: the model's identity and how tokens are chosen. */
+            system_fingerprint: string;
+            /** @description `disabled`. */
+            truncation: string;
+            usage?: null | components["schemas"]["ResponseUsage"];
+        };
         /** @description Jobs and price of an answer. */
         Mythic: {
             /**
@@ -2470,6 +2826,26 @@ export type components = {
             unconfirmed?: boolean;
             /** @description Who answered it. */
             validator: string;
+        };
+        /** @description The name of a function. */
+        NamedFunction: {
+            name: string;
+        };
+        /** @description A schema with its name. */
+        NamedSchema: {
+            name: string;
+            /** @description JSON schema of an object. It is followed in any case. */
+            schema: {
+                [key: string]: unknown;
+            };
+            /** @description Changes nothing. */
+            strict?: boolean | null;
+        };
+        /** @description The function that is to be called. */
+        NamedTool: {
+            function: components["schemas"]["NamedFunction"];
+            /** @description `function`. */
+            type: string;
         };
         /** @description The network at a glance. What is not known is null. */
         Network: components["schemas"]["NetworkSums"] & {
@@ -2597,6 +2973,34 @@ export type components = {
              */
             token?: number | null;
         };
+        /** @description A function that the client is to call. */
+        OutputCall: {
+            /** @description JSON, of the schema that the request gave; cut off where the answer was. */
+            arguments: string;
+            /** @description What the item with its result names as `call_id`. */
+            call_id: string;
+            id: string;
+            name: string;
+            /** @description `completed`, `incomplete` or, in events, `in_progress`. */
+            status: string;
+            /** @description `function_call`. */
+            type: string;
+        };
+        /** @description A part of a response. */
+        OutputItem: components["schemas"]["OutputMessage"] | components["schemas"]["OutputCall"];
+        /** @description What the model says. */
+        OutputMessage: {
+            /** @description One text. */
+            content: components["schemas"]["OutputText"][];
+            /** @description `msg_` and the job. */
+            id: string;
+            /** @description `assistant`. */
+            role: string;
+            /** @description `completed`, `incomplete` or, in events, `in_progress`. */
+            status: string;
+            /** @description `message`. */
+            type: string;
+        };
         /** @description A page of token ids posted in a case. */
         OutputRow: {
             /**
@@ -2617,6 +3021,21 @@ export type components = {
             page: number;
             /** Format: int64 */
             token_count: number;
+        };
+        /** @description Text of a message. */
+        OutputText: {
+            /** @description Always empty. */
+            annotations: string[];
+            /** @description Of the text's tokens; empty unless asked for, and where they are not known. */
+            logprobs: components["schemas"]["TokenLogprob"][];
+            text: string;
+            /** @description `output_text`. */
+            type: string;
+        };
+        /** @description Parts of the output. */
+        OutputTokensDetails: {
+            /** Format: int64 */
+            reasoning_tokens: number;
         };
         /** @description A page of a list. */
         Page_BurnedDay: {
@@ -3657,6 +4076,8 @@ export type components = {
                 identity: string;
                 /** @description Requests that name no model are for it. */
                 is_default: boolean;
+                /** @description Its results are compared to the bit, so that options, functions and formats can be asked for. */
+                is_exact?: boolean | null;
                 judges?: null | components["schemas"]["Judges"];
                 /** @description Arithmetic of its logits. */
                 kernel_profile?: string | null;
@@ -3960,6 +4381,19 @@ export type components = {
             error?: string | null;
             state: string;
         };
+        /** @description A call of an earlier turn. */
+        PastCallBody: {
+            function: components["schemas"]["PastFunctionBody"];
+            id: string;
+            /** @description `function`. */
+            type: string;
+        };
+        /** @description Name and arguments of a call of an earlier turn. */
+        PastFunctionBody: {
+            /** @description JSON in a string. */
+            arguments: string;
+            name: string;
+        };
         /** @description `ok` or `low`: the account that pays fees and fronts rent. */
         PayerState: components["schemas"]["Part"] & {
             address: string;
@@ -3985,19 +4419,25 @@ export type components = {
         };
         /** @description Answer of `GET /v1/prompts/:prompt_hash` (hex), only for the operator whose validator accepted a job with that prompt. */
         PromptBody: {
+            /** @description The canonical bytes of the sampling options, base64: for `seeded-full`, which has its stop strings there; no bytes where
+             *     they are neutral. */
+            options?: string | null;
             /** @description Token ids as the model sees them, BOS included. */
             prompt_ids: number[];
             /** @description 32 hex digits. */
             salt: string;
-            /** @description Stop strings, in the order of the terms' stop hash. */
+            /** @description Stop strings of `seeded-top4`, in the order of the terms' hash. */
             stop?: string[];
         };
         /** @description Parts of the prompt. */
         PromptTokensDetails: {
             /** Format: int64 */
             audio_tokens: number;
-            /** Format: int64 */
-            cached_tokens: number;
+            /**
+             * Format: int64
+             * @description What the validators had read before, by their own word; absent where one of them said nothing.
+             */
+            cached_tokens?: number | null;
         };
         /** @description A provider as it is registered on chain. Amounts are lamports. */
         Provider: {
@@ -4134,6 +4574,11 @@ export type components = {
              */
             withdrawn_stake_lamports: number;
         };
+        /** @description How much a model thinks. */
+        ReasoningBody: {
+            /** @description `none`, `low`, `medium` or `high`, where the model's template reads it. */
+            effort?: string | null;
+        };
         /** @description What was paid to whom for a job. Amounts are lamports; what is not known yet is null. */
         Receipt: {
             /** @description Every job of this choice of the request, if this gateway sent it. */
@@ -4173,6 +4618,11 @@ export type components = {
              * @description What went back to the owner.
              */
             refunded_lamports?: number | null;
+            /**
+             * Format: int64
+             * @description As in the job: 1 `seeded-top4`, 2 `seeded-full`.
+             */
+            sampling_profile: number;
             split: components["schemas"]["Split"];
             /** @description As in the job. */
             status: string;
@@ -4239,16 +4689,186 @@ export type components = {
             /** Format: int64 */
             unbacked: number;
         };
+        /** @description What a response repeats of its request. */
+        Repeated: {
+            instructions?: string | null;
+            /** Format: int32 */
+            max_output_tokens?: number | null;
+            metadata: {
+                [key: string]: string;
+            };
+            parallel_tool_calls: boolean;
+            reasoning: components["schemas"]["RepeatedReasoning"];
+            /** Format: double */
+            temperature: number;
+            text: components["schemas"]["RepeatedText"];
+            tool_choice: components["schemas"]["RepeatedChoice"];
+            /** @description As the request has them. */
+            tools: {
+                [key: string]: unknown;
+            }[];
+            /** Format: double */
+            top_p: number;
+            user?: string | null;
+        };
+        /** @description A word, or the function that is to be called. */
+        RepeatedChoice: string | {
+            name: string;
+            /** @description `function`. */
+            type: string;
+        };
+        /** @description How much the model was to think; what it thinks is part of its text. */
+        RepeatedReasoning: {
+            /** @description As asked for. */
+            effort?: string | null;
+            /** @description Always null. */
+            summary?: string | null;
+        };
+        /** @description What the text has to be. */
+        RepeatedText: {
+            /** @description `type` text, json_object or json_schema, with the fields that the request has beside it. */
+            format: {
+                [key: string]: unknown;
+            };
+        };
         /** @description A message of a conversation. */
         RequestMessage: {
             content?: null | components["schemas"]["Content"];
             /** @description `system`, `developer`, `user`, `assistant` or `tool`. */
             role: string;
+            /** @description Of a tool: whose result this is. */
+            tool_call_id?: string | null;
+            /** @description Of an assistant: what it called. */
+            tool_calls?: components["schemas"]["PastCallBody"][] | null;
         };
         /** @description Requests under way. */
         RequestsState: {
             running: number;
             state: string;
+        };
+        /** @description Body of `POST /v1/responses`. */
+        ResponseBody: {
+            chat_template_kwargs?: null | components["schemas"]["TemplateBody"];
+            /** @description Objects that the answer is to rest on, at most 128, where the model's template reads them. */
+            documents?: {
+                [key: string]: unknown;
+            }[] | null;
+            /** @description Whether the model thinks before it answers, where its template can switch that. */
+            enable_thinking?: boolean | null;
+            /**
+             * Format: double
+             * @description Off the logits for each time that the answer has the token, -2 to 2.
+             */
+            frequency_penalty?: number | null;
+            /** @description `message.output_text.logprobs` asks for log-probabilities; there is nothing else to include. */
+            include?: string[] | null;
+            /** @description What a user says, or a whole conversation: nothing is kept between requests. */
+            input: components["schemas"]["ResponseInput"];
+            /** @description What the model is told first. */
+            instructions?: string | null;
+            /** @description From token ids to what is added to their logits, -100 to 100; at most 1,024. */
+            logit_bias?: {
+                [key: string]: number;
+            } | null;
+            /**
+             * Format: int32
+             * @description Most tokens of the answer; 512 or what fits without one.
+             */
+            max_output_tokens?: number | null;
+            /** @description Repeated in the response. */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Format: double
+             * @description Only tokens with at least this share of the likeliest one's probability, 0 to 1.
+             */
+            min_p?: number | null;
+            /** @description A model of `GET /v1/models`; the default one without it. */
+            model?: string | null;
+            mythic?: null | components["schemas"]["Payment"];
+            /** @description Several calls in one answer; true without one. */
+            parallel_tool_calls?: boolean | null;
+            /**
+             * Format: double
+             * @description Off the logits of tokens that the answer has, -2 to 2.
+             */
+            presence_penalty?: number | null;
+            reasoning?: null | components["schemas"]["ReasoningBody"];
+            /**
+             * Format: double
+             * @description Divides the logits of tokens that the answer has, 0.001 to 10; 1 changes nothing.
+             */
+            repetition_penalty?: number | null;
+            /** @description Ignored, and never so: nothing is kept. */
+            store?: boolean | null;
+            /** @description Server-sent events instead of one JSON. */
+            stream?: boolean | null;
+            /**
+             * Format: double
+             * @description 0 to 2, 1 without one.
+             */
+            temperature?: number | null;
+            text?: null | components["schemas"]["TextBody"];
+            tool_choice?: null | components["schemas"]["FlatChoiceBody"];
+            /** @description Functions that the model may call, at most 128. */
+            tools?: components["schemas"]["FlatToolBody"][] | null;
+            /**
+             * Format: int32
+             * @description Only the likeliest so many are drawn; 0, -1 and 64 or more: all. 4 is what every model can do.
+             */
+            top_k?: number | null;
+            /**
+             * Format: int32
+             * @description Candidates of each token, 0 to 4.
+             */
+            top_logprobs?: number | null;
+            /**
+             * Format: double
+             * @description Share of probability of which tokens are drawn, 0 to 1; needs an exact model where it is not 1 and `temperature` is not 0.
+             */
+            top_p?: number | null;
+            /** @description Repeated in the response. */
+            user?: string | null;
+        };
+        /** @description What a text has to be. */
+        ResponseFormat: {
+            json_schema?: null | components["schemas"]["NamedSchema"];
+            /** @description `text`, `json_object` or `json_schema`. */
+            type: string;
+        };
+        /** @description What a user says, or the items of a conversation. */
+        ResponseInput: string | components["schemas"]["ResponseItem"][];
+        /** @description A message, a call of an earlier turn, or its result. */
+        ResponseItem: {
+            /** @description Of a call: JSON in a string. */
+            arguments?: string | null;
+            /** @description Of a call and its result. */
+            call_id?: string | null;
+            content?: null | components["schemas"]["Content"];
+            /** @description Of a call: the function. */
+            name?: string | null;
+            output?: null | components["schemas"]["Content"];
+            /** @description Of a message: `system`, `developer`, `user` or `assistant`. */
+            role?: string | null;
+            /** @description `message`, which is so without one, `function_call` or `function_call_output`. */
+            type?: string | null;
+        };
+        /** @description Tokens of a response. */
+        ResponseUsage: {
+            /** Format: int64 */
+            input_tokens: number;
+            /** @description What of the input was cheaper: nothing. */
+            input_tokens_details: components["schemas"]["InputTokensDetails"];
+            /** Format: int64 */
+            output_tokens: number;
+            /** @description What of the output was something else than text: nothing. */
+            output_tokens_details: components["schemas"]["OutputTokensDetails"];
+            /**
+             * Format: int64
+             * @description Both.
+             */
+            total_tokens: number;
         };
         /** @description A result was kept. */
         ResultKept: {
@@ -4312,6 +4932,11 @@ export type components = {
             /** @description A last chunk with `usage`. */
             include_usage?: boolean | null;
         };
+        /** @description What a chat template is told, as vLLM and llama.cpp have it. */
+        TemplateBody: {
+            enable_thinking?: boolean | null;
+            reasoning_effort?: string | null;
+        };
         /** @description What a client puts into a RequestInference that it signs itself. */
         Terms: {
             canceller: string;
@@ -4336,6 +4961,54 @@ export type components = {
             temperature_milli: number;
             validator?: string | null;
         };
+        /** @description What the text has to be. */
+        TextBody: {
+            format?: null | components["schemas"]["FlatFormat"];
+        };
+        /** @description One continuation, or more of it. */
+        TextChoice: {
+            /** @description `stop` or `length`; null until the last event of a stream. */
+            finish_reason?: string | null;
+            /** Format: int32 */
+            index: number;
+            logprobs?: null | components["schemas"]["TextLogprobs"];
+            /** @description What the model writes behind the prompt. */
+            text: string;
+        };
+        /** @description A text that was continued; also an event of a stream. */
+        TextCompletion: {
+            /** @description One for each of `n`; in a stream one, and none in the event of `usage`. */
+            choices: components["schemas"]["TextChoice"][];
+            /**
+             * Format: int64
+             * @description Unix seconds.
+             */
+            created: number;
+            /** @description `cmpl-` and the first choice's job. */
+            id: string;
+            /** @description The model's id. */
+            model: string;
+            mythic?: null | components["schemas"]["Mythic"];
+            /** @description `text_completion`. */
+            object: string;
+            /** @description What answered: the model's identity and how tokens are chosen. */
+            system_fingerprint: string;
+            usage?: null | components["schemas"]["Usage"];
+        };
+        /** @description Log-probabilities of a text's tokens. */
+        TextLogprobs: {
+            /** @description Characters of the text before each. */
+            text_offset: number[];
+            token_logprobs: number[];
+            /** @description Their texts, with what is not UTF-8 replaced. */
+            tokens: string[];
+            /** @description The likeliest candidates of each. */
+            top_logprobs: {
+                [key: string]: number;
+            }[];
+        };
+        /** @description What is continued: a text, or its tokens. */
+        TextPrompt: string | string[] | number[];
         /** @description A token that was chosen. */
         TokenLogprob: {
             bytes: number[];
@@ -4349,6 +5022,32 @@ export type components = {
             /** @description The likeliest candidates, at most four. */
             top_logprobs: components["schemas"]["TopLogprob"][];
         };
+        /** @description A function that the model may call. */
+        ToolBody: {
+            function: components["schemas"]["FunctionBody"];
+            /** @description `function`. */
+            type: string;
+        };
+        /** @description A function that the client is to call. */
+        ToolCall: {
+            function: components["schemas"]["CalledFunction"];
+            /** @description What the message with its result names as `tool_call_id`. */
+            id: string;
+            /** @description `function`. */
+            type: string;
+        };
+        /** @description What a chunk adds to a call. */
+        ToolCallDelta: {
+            function: components["schemas"]["FunctionDelta"];
+            /** @description In the first chunk of a call. */
+            id?: string | null;
+            /** @description Which of the choice's calls. */
+            index: number;
+            /** @description `function`, in the first chunk of a call. */
+            type?: string | null;
+        };
+        /** @description Whether the model calls. */
+        ToolChoiceBody: string | components["schemas"]["NamedTool"];
         /** @description A candidate. */
         TopLogprob: {
             bytes: number[];
@@ -4383,7 +5082,7 @@ export type components = {
              * @description Of the prompt, once for each choice: each is a job that pays for it.
              */
             prompt_tokens: number;
-            /** @description What of the prompt was cheaper: nothing. */
+            /** @description Parts of the prompt; all cost the same. */
             prompt_tokens_details: components["schemas"]["PromptTokensDetails"];
             /**
              * Format: int64
@@ -4874,7 +5573,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description idempotency_key_reused */
+            /** @description idempotency_key_reused, grammar_limit */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4964,6 +5663,156 @@ export interface operations {
                 };
             };
             /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_completion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompletionBody"];
+            };
+        };
+        responses: {
+            /** @description With `stream` text/event-stream of TextCompletion, then `[DONE]` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TextCompletion"];
+                };
+            };
+            /** @description invalid_request, invalid_json, unsupported_parameter, context_length_exceeded */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description invalid_api_key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description insufficient_funds, spend_limit_exceeded, grant_not_usable */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description model_not_found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description body_timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description request_in_progress */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description answer_expired */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description body_too_large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description unsupported_media_type, unsupported_content_encoding */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description idempotency_key_reused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description rate_limit_exceeded */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description validator_failed, chain_refused */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no_validator, gateway_busy and others, with Retry-After */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5356,7 +6205,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description idempotency_key_reused */
+            /** @description idempotency_key_reused, grammar_limit */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6916,6 +7765,156 @@ export interface operations {
                 };
             };
             /** @description database_unavailable, index_unavailable, chain_unavailable, gateway_stopping; with Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_response: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResponseBody"];
+            };
+        };
+        responses: {
+            /** @description With `stream` text/event-stream of OpenAI's events, from `response.created` to `response.completed` or `response.incomplete` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelResponse"];
+                };
+            };
+            /** @description invalid_request, invalid_json, unsupported_parameter, context_length_exceeded */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description invalid_api_key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description insufficient_funds, spend_limit_exceeded, grant_not_usable */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description model_not_found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description body_timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description request_in_progress */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description answer_expired */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description body_too_large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description unsupported_media_type, unsupported_content_encoding */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description idempotency_key_reused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description rate_limit_exceeded */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description internal_error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description validator_failed, chain_refused */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no_validator, gateway_busy and others, with Retry-After */
             503: {
                 headers: {
                     [name: string]: unknown;

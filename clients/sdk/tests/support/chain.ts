@@ -133,7 +133,7 @@ export function story(samplingProfile = 1, temperatureMilli = TEMPERATURE_MILLI,
     prompt_tokens: PROMPT_TOKENS, output_tokens: OUTPUT_TOKENS, price_in_lamports_per_1k: PRICE_IN, price_out_lamports_per_1k: PRICE_OUT,
     ceiling_lamports: 25_675, fee_lamports: Number(fee), split: { validator_lamports: 7_537, foundation_lamports: 1_507, burned_lamports: 6_031 },
     refunded_lamports: 10_600, prompt_hash: hex(promptHash(SALT, promptIds)), terms_hash: hex(terms), output_root: hex(outputRoot),
-    fingerprint: hex(fingerprint), window_end_slot: 1_100, transitions: [], attempts: [],
+    fingerprint: hex(fingerprint), sampling_profile: samplingProfile, window_end_slot: 1_100, transitions: [], attempts: [],
   };
   return { jobId, evidence: { ...unsealed, fingerprint: hex(fingerprint) }, receipt, job, jobBytes: encodeJob(job), modelAddress, modelId, modelBytes };
 }

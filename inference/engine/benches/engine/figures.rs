@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::others::{Other, Others};
+use super::repeats::Repeats;
 use super::side::{Answer, Side, wait_for_quiet};
 use super::{Command, STREAMS_MOST};
 
@@ -22,6 +23,8 @@ pub enum Figure {
     /// Of this engine alone: a check against the work of generating, where so many streams run.
     Verify(usize),
     UnderLoad,
+    /// Of this engine alone: an answer that repeats what came before, read ahead and not.
+    Repeating(Repeats),
 }
 
 /// What one engine gave.
@@ -82,20 +85,22 @@ impl Figure {
         all.extend([1, 4, STREAMS_MOST].map(Self::Streams));
         all.extend([1, 4, STREAMS_MOST].map(Self::Verify));
         all.push(Self::UnderLoad);
+        // Last: a second engine is loaded for them.
+        all.extend(Repeats::ALL.map(Self::Repeating));
         all
     }
 
     fn rounds(self) -> usize {
         match self {
             Self::Decode(2_048) | Self::Streams(STREAMS_MOST) => 3,
-            Self::Verify(_) | Self::UnderLoad => 3,
+            Self::Verify(_) | Self::UnderLoad | Self::Repeating(_) => 3,
             _ => 5,
         }
     }
 
     fn asks(self, contender: &Contender) -> bool {
         match self {
-            Self::Verify(_) => contender.other.is_none(),
+            Self::Verify(_) | Self::Repeating(_) => contender.other.is_none(),
             Self::UnderLoad => contender.other.is_none_or(Other::serves),
             _ => true,
         }
@@ -112,6 +117,8 @@ impl Figure {
 pub struct Plan {
     pub model: String,
     ids: Vec<u32>,
+    /// The prompts of [`Repeats::ALL`].
+    repeating: Vec<Vec<u32>>,
     /// At most so many a figure.
     rounds: usize,
     /// Generated tokens of most figures.
@@ -119,10 +126,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(model: String, ids: Vec<u32>, rounds: usize, large: bool) -> Self {
+    pub fn new(
+        model: String,
+        (ids, repeating): (Vec<u32>, Vec<Vec<u32>>),
+        rounds: usize,
+        large: bool,
+    ) -> Self {
         Self {
             model,
             ids,
+            repeating,
             rounds: rounds.max(1),
             decoded: if large { 32 } else { 64 },
         }
@@ -174,6 +187,7 @@ fn once(figure: Figure, side: &mut Side, plan: &Plan, round: usize) -> anyhow::R
             after: 8,
         },
         Figure::Verify(n) => return verify(n, side, plan, round),
+        Figure::Repeating(of) => return repeat(of, side, plan, round),
     };
     let sample = side.ask(&command)?;
     let answer = sample.answer;
@@ -212,6 +226,28 @@ fn verify(n: usize, side: &mut Side, plan: &Plan, round: usize) -> anyhow::Resul
             Some(over(a.processor, b.processor)),
         )],
         disturbed: verified.disturbed || generated.disturbed,
+    })
+}
+
+/// The same answer read ahead and not. Its prompt is another in each round, for what is found in the cache pays for nothing that is read ahead.
+fn repeat(of: Repeats, side: &mut Side, plan: &Plan, round: usize) -> anyhow::Result<Sample> {
+    let mut prompt = plan.prompt(3_000 + round, 4);
+    prompt.extend(&plan.repeating[of as usize]);
+    let mut ask = |speculation| {
+        side.ask(&Command::Repeating {
+            prompt: prompt.clone(),
+            n: 2 * plan.decoded,
+            speculation,
+        })
+    };
+    let (ahead, plain) = (ask(true)?, ask(false)?);
+    anyhow::ensure!(
+        ahead.answer.ids == plain.answer.ids,
+        "an answer that was read ahead is another"
+    );
+    Ok(Sample {
+        values: [&ahead, &plain].map(|s| rates(&s.answer)).to_vec(),
+        disturbed: ahead.disturbed || plain.disturbed,
     })
 }
 
@@ -259,6 +295,10 @@ pub fn measure(
             vec!["ttft_under_load".into(), "stall_under_load".into()],
             "s",
         ),
+        Figure::Repeating(of) => {
+            let name = format!("decode_repeating_{}", of.name());
+            (vec![name.clone(), format!("{name}_plain")], "tok/s")
+        }
     };
     // Waiting for quiet must not make the whole run long.
     let mut patience = Duration::from_secs(6);

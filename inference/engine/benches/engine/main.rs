@@ -10,6 +10,7 @@ mod figures;
 mod limits;
 mod others;
 mod ours;
+mod repeats;
 mod side;
 
 #[path = "../../tests/common/python.rs"]
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use figures::{Contender, Figure, Plan, Row};
 use others::Others;
+use repeats::Repeats;
 use side::Side;
 
 /// Most streams that a figure runs at once, and the long prompt beside four.
@@ -51,6 +53,12 @@ enum Command {
     Streams {
         prompts: Vec<Vec<u32>>,
         n: u32,
+    },
+    /// Of our side: as `Decode`, read ahead or not.
+    Repeating {
+        prompt: Vec<u32>,
+        n: u32,
+        speculation: bool,
     },
     Generate {
         prompt: Vec<u32>,
@@ -142,10 +150,11 @@ fn compare(
 ) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let large = std::fs::metadata(model)?.len() > LARGE;
-    let ids = PromptFormatter::from_gguf(model)?
-        .tokenizer()
-        .encode(TEXT, false)?;
-    let plan = Plan::new(name, ids, arguments.rounds, large);
+    let formatter = PromptFormatter::from_gguf(model)?;
+    let encode = |text: &str| formatter.tokenizer().encode(text, false);
+    let repeating = Repeats::ALL.iter().map(|of| encode(&of.prompt()));
+    let texts = (encode(TEXT)?, repeating.collect::<Result<Vec<_>, _>>()?);
+    let plan = Plan::new(name, texts, arguments.rounds, large);
     let threads = arguments.threads;
     println!(
         "\n## {}: {}, {threads} threads",

@@ -19,19 +19,34 @@ pub fn serve(model: &Path, threads: usize, device: Choice) -> anyhow::Result<()>
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let engine = Engine::load(
-        model,
-        EngineConfig {
+    let load = |speculation| {
+        let config = EngineConfig {
             threads,
-            device,
+            device: device.clone(),
+            speculation,
             max_sequences: STREAMS_MOST,
             ..Default::default()
-        },
-    )?;
+        };
+        Engine::load(model, config)
+    };
+    // The others don't read ahead; what it gives has figures of its own, and an engine from then on.
+    let plain = load(false)?;
+    let mut ahead = None;
     let mut answers = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let command: Command = serde_json::from_str(&line?)?;
-        let answer = runtime.block_on(answer(&engine, command))?;
+        let engine = match &command {
+            Command::Repeating {
+                speculation: true, ..
+            } => {
+                if ahead.is_none() {
+                    ahead = Some(load(true)?);
+                }
+                ahead.as_ref().unwrap_or(&plain)
+            }
+            _ => &plain,
+        };
+        let answer = runtime.block_on(answer(engine, command))?;
         writeln!(answers, "{answer}")?;
         answers.flush()?;
     }
@@ -74,7 +89,7 @@ async fn answer(engine: &Engine, command: Command) -> anyhow::Result<Value> {
             next(&mut stream).await?.context("no token")?;
             clock.answer(tokens, &[])
         }
-        Command::Decode { prompt, n } => {
+        Command::Decode { prompt, n } | Command::Repeating { prompt, n, .. } => {
             let mut stream = start(engine, prompt, n)?;
             let mut ids = vec![next(&mut stream).await?.context("no token")?.token];
             let clock = Clock::start();

@@ -57,7 +57,10 @@ impl Side {
             "--model",
         ]);
         command.arg(model);
-        Self::start(command, "default settings but 16 sequences".into())
+        Self::start(
+            command,
+            "default settings but 16 sequences, nothing read ahead".into(),
+        )
     }
 
     /// A process that takes commands and answers them; `settings` say how it was started, for people.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 
@@ -18,23 +20,32 @@ pub enum InstructionSet {
     AvxVnni,
     #[serde(rename = "avx512-vnni")]
     Avx512Vnni,
+    /// What every processor of 64-bit ARM has.
+    Neon,
+    /// The dot products of bytes that ARMv8.2 may have, besides.
+    NeonDotprod,
 }
 
 impl InstructionSet {
     /// Those that this processor has, the plainest first.
     pub fn available() -> Vec<Self> {
-        let mut found = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
-        for (set, there) in [
+        let known = [
             (Self::Avx2, x86::has_avx2()),
             (Self::AvxVnni, x86::has_avx_vnni()),
             (Self::Avx512Vnni, x86::has_avx512_vnni()),
-        ] {
-            if there {
-                found.push(set);
-            }
-        }
-        found
+        ];
+        #[cfg(target_arch = "aarch64")]
+        let known = [
+            (Self::Neon, neon::has_neon()),
+            (Self::NeonDotprod, neon::has_dotprod()),
+        ];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let known: [(Self, bool); 0] = [];
+        let there = known
+            .into_iter()
+            .filter_map(|(set, there)| there.then_some(set));
+        std::iter::once(Self::Portable).chain(there).collect()
     }
 
     /// What is to be used; none if this processor does not have it.
@@ -51,6 +62,10 @@ impl InstructionSet {
             Self::AvxVnni => Isa::AvxVnni,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => Isa::Avx512Vnni,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => Isa::Neon,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDotprod => Isa::NeonDotprod,
             _ => Isa::Portable,
         })
     }
@@ -64,6 +79,8 @@ impl std::fmt::Display for InstructionSet {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avx-vnni",
             Self::Avx512Vnni => "avx512-vnni",
+            Self::Neon => "neon",
+            Self::NeonDotprod => "neon-dotprod",
         })
     }
 }
@@ -79,6 +96,9 @@ pub enum Vectors {
     /// Sixteen lanes: AVX-512F besides.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// The kernels of the last with instructions by their descriptions.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    Emulated,
 }
 
 impl Vectors {
@@ -90,6 +110,8 @@ impl Vectors {
             Self::Avx2 => 6,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => 8,
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Self::Emulated => 8,
         }
     }
 }
@@ -104,21 +126,39 @@ pub(super) enum Isa {
     AvxVnni,
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
-    /// The kernels of the two above with their instruction replaced by plain code.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    #[cfg(target_arch = "aarch64")]
+    NeonDotprod,
+    /// The kernels of AVX-VNNI with instructions by their descriptions.
     #[cfg(all(test, target_arch = "x86_64"))]
-    Emulated,
+    EmulatedVnni,
+    /// Those of AVX-512 VNNI.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    EmulatedAvx512Vnni,
+    /// Those of NEON, on any processor.
+    #[cfg(test)]
+    EmulatedNeon,
+    #[cfg(test)]
+    EmulatedNeonDotprod,
 }
 
 impl Isa {
     pub(super) fn vectors(self) -> Vectors {
         match self {
             Self::Portable => Vectors::Plain,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon | Self::NeonDotprod => Vectors::Plain,
+            #[cfg(test)]
+            Self::EmulatedNeon | Self::EmulatedNeonDotprod => Vectors::Plain,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => Vectors::Avx512,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 | Self::AvxVnni => Vectors::Avx2,
             #[cfg(all(test, target_arch = "x86_64"))]
-            Self::Emulated => Vectors::Avx2,
+            Self::EmulatedVnni => Vectors::Avx2,
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Self::EmulatedAvx512Vnni => Vectors::Emulated,
         }
     }
 }

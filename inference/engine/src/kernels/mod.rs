@@ -5,7 +5,7 @@
 //! - `encoding`: what is done with each of them
 //! - [`layout`] and [`pack`]: weights repacked for the kernels, and the file that keeps them
 //! - `weights`: tables and matrices of a model
-//! - `portable`, `x86`: the kernels; `instructions`: which of them a processor runs
+//! - `portable`, `x86`, `neon`: the kernels; `instructions`: which of them a processor runs
 //! - [`math`]: norms, activation
 //! - [`gates`]: the gates of feed-forward layers
 //! - [`rope`]: the rotary embedding
@@ -26,6 +26,8 @@ pub mod gates;
 mod instructions;
 pub mod layout;
 pub mod math;
+#[cfg(any(test, target_arch = "aarch64"))]
+mod neon;
 pub mod pack;
 pub mod pool;
 mod portable;
@@ -200,6 +202,10 @@ impl Kernels {
             Isa::AvxVnni => "AVX-VNNI",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => "AVX2",
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDotprod => "NEON with dot products",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => "NEON",
             _ => "portable",
         };
         format!("CPU ({isa})")
@@ -207,7 +213,7 @@ impl Kernels {
 
     /// Whether there are AVX2, FMA and F16C, and may be used.
     pub fn wide(&self) -> bool {
-        self.isa != Isa::Portable
+        self.vectors() != Vectors::Plain
     }
 
     /// What attention computes in.
@@ -303,6 +309,8 @@ impl Kernels {
                         return x86::pair_avx2::<F>(pair, y, sums);
                     }
                     Isa::Avx512Vnni => return x86::pair_avx512_vnni::<F>(pair, y, sums),
+                    #[cfg(test)]
+                    Isa::EmulatedAvx512Vnni => return x86::pair_emulated::<F>(pair, y, sums),
                     _ => {}
                 }
             }
@@ -327,7 +335,19 @@ impl Kernels {
             Isa::Avx512Vnni => unsafe { x86::strip_avx512_vnni::<F>(group, y, sums) },
             // SAFETY: as above.
             #[cfg(all(test, target_arch = "x86_64"))]
-            Isa::Emulated => unsafe { x86::strip_emulated::<F>(group, y, sums) },
+            Isa::EmulatedVnni | Isa::EmulatedAvx512Vnni => unsafe {
+                x86::strip_emulated::<F>(group, y, sums);
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => unsafe { neon::baseline::strip::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDotprod => unsafe { neon::dotprod::strip::<F>(group, y, sums) },
+            #[cfg(test)]
+            Isa::EmulatedNeon => neon::emulated_baseline::strip::<F>(group, y, sums),
+            #[cfg(test)]
+            Isa::EmulatedNeonDotprod => neon::emulated_dotprod::strip::<F>(group, y, sums),
         }
     }
 

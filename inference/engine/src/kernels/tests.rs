@@ -26,6 +26,15 @@ const ENCODINGS: [Encoding; 16] = [
     Encoding::MXFP4,
 ];
 
+/// What some processor has besides plain Rust.
+const SETS: [InstructionSet; 5] = [
+    InstructionSet::Avx2,
+    InstructionSet::AvxVnni,
+    InstructionSet::Avx512Vnni,
+    InstructionSet::Neon,
+    InstructionSet::NeonDotprod,
+];
+
 /// A small generator, so that a failing case is told by one number.
 struct Noise(u64);
 
@@ -163,20 +172,15 @@ fn kernels() -> Vec<Kernels> {
         .into_iter()
         .map(|set| set.isa().expect("available"))
         .collect();
+    for set in SETS {
+        if !InstructionSet::available().contains(&set) {
+            eprintln!("SKIPPED: this processor has no {set}");
+        }
+    }
+    isas.extend([Isa::EmulatedNeon, Isa::EmulatedNeonDotprod]);
     #[cfg(target_arch = "x86_64")]
-    {
-        for (set, there) in [
-            ("avx2", x86::has_avx2()),
-            ("avx-vnni", x86::has_avx_vnni()),
-            ("avx512-vnni", x86::has_avx512_vnni()),
-        ] {
-            if !there {
-                eprintln!("SKIPPED: this processor has no {set}");
-            }
-        }
-        if x86::has_avx2() {
-            isas.push(Isa::Emulated);
-        }
+    if x86::has_avx2() {
+        isas.extend([Isa::EmulatedVnni, Isa::EmulatedAvx512Vnni]);
     }
     let mut out = Vec::new();
     for (i, isa) in isas.into_iter().enumerate() {
@@ -212,6 +216,109 @@ fn every_instruction_set_row_count_and_format_gives_the_bits_of_the_definition()
                 }
             }
         }
+    }
+}
+
+/// Whether activations of −128 may be tried, of which [`Q8::new`] makes none: AVX2 has no opposite of it.
+fn takes_minus_128(kernels: &Kernels) -> bool {
+    kernels.device() != "CPU (AVX2)"
+}
+
+/// Bytes that weights are made of: the least, the greatest, and both in turns.
+const FILLS: [[u8; 2]; 8] = [
+    [0, 0],
+    [255, 255],
+    [128, 128],
+    [127, 127],
+    [0, 255],
+    [128, 127],
+    [0xF0, 0x0F],
+    [0x88, 0x77],
+];
+
+/// A row of weights of these bytes, and of any scales.
+fn filled(encoding: Encoding, cols: usize, fill: [u8; 2], noise: &mut Noise) -> Vec<u8> {
+    let (_, bytes) = unit(encoding);
+    let scales = header_places(encoding);
+    let mut out = row(encoding, cols, noise);
+    for (i, byte) in out.iter_mut().enumerate() {
+        let at = i % bytes;
+        let is_scale = scales.iter().any(|s| (*s..s + 2).contains(&at));
+        if !is_scale && (encoding, at) != (Encoding::MXFP4, 0) {
+            *byte = fill[i % 2];
+        }
+    }
+    out
+}
+
+/// Activations that a row is made of, the last two with −128.
+const ACTIVATIONS: [[i8; 2]; 7] = [
+    [127, 127],
+    [-127, -127],
+    [127, -127],
+    [0, -127],
+    [127, 1],
+    [-128, -128],
+    [-128, 127],
+];
+
+fn activations_of(kind: [i8; 2], d: f32) -> Q8 {
+    let q: [i8; BLOCK] = std::array::from_fn(|i| kind[i % 2]);
+    let sum: i16 = q[..16].iter().map(|q| i16::from(*q)).sum();
+    Q8 {
+        q,
+        d,
+        ds: d * f32::from(2 * sum),
+        sums: [sum; 2],
+    }
+}
+
+/// Two groups of outputs of the least and the greatest numbers, with rows like that.
+fn extremes<F: Format>(encoding: Encoding, kernels: &[Kernels]) {
+    let mut noise = Noise(encoding as u64);
+    let (cols, blocks) = (2 * unit(encoding).0, 2 * F::BLOCKS);
+    let weights: Vec<Vec<u8>> = (0..2 * LANES)
+        .map(|output| filled(encoding, cols, FILLS[output % FILLS.len()], &mut noise))
+        .collect();
+    let weights: Vec<&[u8]> = weights.iter().map(Vec::as_slice).collect();
+    let matrix = Matrix::alone(encoding, &weights, cols);
+    for k in kernels {
+        let kinds = if takes_minus_128(k) { 7 } else { 5 };
+        for n in [1, 2, 3, 7, 8, 15] {
+            let rows: Vec<Q8> = (0..n)
+                .map(|row| activations_of(ACTIVATIONS[(row + n) % kinds], 0.25 + row as f32 / 7.0))
+                .collect();
+            let mut y = vec![Q8::default(); n * blocks];
+            for (row, block) in (0..n).flat_map(|row| (0..blocks).map(move |block| (row, block))) {
+                y[activations::place(n, blocks, row, block)] = rows[row];
+            }
+            for first in [0, 1] {
+                let mut sums = vec![Lanes::default(); (2 - first) * n];
+                k.strips::<F>(&matrix, first..2, &y, &mut sums);
+                for (i, sums) in sums.iter().enumerate() {
+                    let (group, row) = (first + i / n, i % n);
+                    let outputs = &weights[group * LANES..(group + 1) * LANES];
+                    let x = vec![rows[row]; blocks];
+                    let want: Vec<f32> = outputs.iter().map(|w| dot::<F>(w, &x)).collect();
+                    assert_eq!(
+                        bits(&sums.0),
+                        bits(&want),
+                        "{encoding:?}, {:?}, group {group}, row {row} of {n}",
+                        k.isa
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_least_and_greatest_integers_give_the_bits_of_the_definition() {
+    let kernels = kernels();
+    for encoding in ENCODINGS {
+        encoded!(encoding,
+            F => extremes::<F>(encoding, &kernels),
+            G => assert_eq!(unit(encoding), (1, <G as Float>::BYTES)));
     }
 }
 
@@ -359,7 +466,7 @@ fn a_row_with_a_broken_value_gives_no_number() {
 #[test]
 fn an_instruction_set_that_is_not_there_is_refused_with_those_that_are() {
     let available = InstructionSet::available();
-    for set in [InstructionSet::AvxVnni, InstructionSet::Avx512Vnni] {
+    for set in SETS {
         match Kernels::new(1, set) {
             Ok(_) => assert!(available.contains(&set)),
             Err(e) => assert!(e.to_string().contains("portable"), "{e}"),

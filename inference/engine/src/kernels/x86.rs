@@ -9,6 +9,8 @@
 // Registers and tiles are indexed side by side.
 #![allow(clippy::needless_range_loop)]
 
+#[cfg(test)]
+pub mod emulated;
 mod pair;
 mod zmm;
 
@@ -20,6 +22,8 @@ use super::layout::{LANES, Lanes, block_bytes, factor_bytes, header_bytes, super
 
 pub use pair::{in_pairs, pair_avx2};
 pub use zmm::pair_avx512_vnni;
+#[cfg(test)]
+pub use zmm::pair_emulated;
 
 /// Sets of instructions that there are kernels for, and that this processor has.
 pub fn has_avx2() -> bool {

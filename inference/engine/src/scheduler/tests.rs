@@ -28,6 +28,7 @@ fn request(tokens: std::ops::Range<u32>, answer: usize, priority: Priority) -> R
         },
         tokens,
         priority,
+        speculates: false,
     }
 }
 
@@ -91,7 +92,8 @@ fn a_repeated_prompt_is_found_but_for_its_last_tokens() {
         [Share {
             id: again,
             from: 32,
-            rows: 32
+            rows: 32,
+            proposed: 0
         }]
     );
     let t = s.totals();
@@ -231,6 +233,9 @@ struct Simulation {
     submitted: u64,
     ended: u64,
     cancelled: u64,
+    /// Rows that were computed and counted, and of these those that were proposed.
+    rows: u64,
+    accepted: u64,
 }
 
 impl Simulation {
@@ -251,6 +256,8 @@ impl Simulation {
             submitted: 0,
             ended: 0,
             cancelled: 0,
+            rows: 0,
+            accepted: 0,
         }
     }
 
@@ -277,6 +284,7 @@ impl Simulation {
             prompt: len,
             reach: len + answer - 1,
             priority,
+            speculates: priority == Priority::Interactive && rng.below(3) > 0,
         }
     }
 
@@ -324,17 +332,22 @@ impl Simulation {
             self.known.is_empty(),
             "work is done if any is"
         );
-        assert!(pass.iter().map(|share| share.rows).sum::<usize>() <= chunk);
+        let rows: usize = pass.iter().map(|share| share.rows).sum();
+        let proposed: usize = pass.iter().map(|share| share.proposed).sum();
+        assert!(rows <= if proposed > 0 { chunk / CHEAP } else { chunk });
         let mut written = HashMap::new();
         for share in pass {
             let sequence = self.s.running(share.id).expect("it runs");
             let k = self.known.get_mut(&share.id).expect("it was not removed");
             // Without a gap; what is skipped was found, and never the prompt's last position.
-            assert!(share.rows > 0 && share.from >= k.next && k.next <= sequence.tokens().len());
+            let known = sequence.tokens().len();
+            assert!(share.known() > 0 && share.from >= k.next && k.next <= known);
             assert!(share.from == k.next || (share.from < k.prompt && share.from % PAGE == 0));
-            k.next = share.from + share.rows;
-            assert!(k.next <= sequence.tokens().len() && k.next <= k.reach);
-            for position in share.from..k.next {
+            k.next = share.from + share.known();
+            self.rows += share.known() as u64;
+            assert!(k.next <= known && share.from + share.rows <= k.reach);
+            assert!(share.proposed == 0 || k.next == known, "behind the last");
+            for position in share.from..share.from + share.rows {
                 let page = sequence.pages()[position / PAGE];
                 let place = (page, position % PAGE);
                 assert_eq!(written.insert(place, share.id), None, "written twice");
@@ -357,21 +370,38 @@ impl Simulation {
     }
 
     fn go_on(&mut self, pass: &[Share]) {
-        self.s.advance(pass);
+        let mut ended = Vec::new();
         for share in pass {
-            let k = &self.known[&share.id];
+            let k = self.known.get_mut(&share.id).expect("it runs");
             let sequence = self.s.running(share.id).expect("it runs");
             if k.next < sequence.tokens().len() {
                 continue;
             }
-            if k.next == k.reach || (k.priority == Priority::Interactive && self.rng.below(30) == 0)
-            {
-                self.s.remove(share.id);
-                self.known.remove(&share.id);
-                self.ended += 1;
-            } else {
-                self.s.push(share.id, self.rng.below(5) as u32);
+            let proposed = sequence.proposed().to_vec();
+            let mut proposed = proposed.into_iter();
+            loop {
+                let interactive = k.priority == Priority::Interactive;
+                if k.next == k.reach || (interactive && self.rng.below(30) == 0) {
+                    ended.push(share.id);
+                    break;
+                }
+                let token = self.rng.below(5) as u32;
+                self.s.push(share.id, token);
+                if proposed.next() != Some(token) {
+                    break;
+                }
+                (k.next, self.rows, self.accepted) = (k.next + 1, self.rows + 1, self.accepted + 1);
             }
+        }
+        self.s.advance(pass);
+        for share in pass {
+            let sequence = self.s.running(share.id).expect("it runs");
+            assert_eq!(sequence.filled, self.known[&share.id].next);
+        }
+        for id in ended {
+            self.s.remove(id);
+            self.known.remove(&id);
+            self.ended += 1;
         }
     }
 
@@ -386,7 +416,8 @@ impl Simulation {
     }
 }
 
-fn simulate(seed: u64, passes: u64) {
+/// How many tokens were proposed, and accepted.
+fn simulate(seed: u64, passes: u64) -> (u64, u64) {
     let mut simulation = Simulation::new(seed);
     let mut pass = Vec::new();
     for now in 0.. {
@@ -422,12 +453,17 @@ fn simulate(seed: u64, passes: u64) {
         submitted,
         ended,
         cancelled,
+        rows,
+        accepted,
         ..
     } = simulation;
     assert_eq!(submitted, ended + cancelled);
     assert_eq!((s.pages().held(), s.pending()), (0, 0));
     let t = s.totals();
     assert!(t.cached_tokens <= t.prompt_tokens);
+    assert_eq!(t.accepted, accepted);
+    assert!(40 * (t.proposed - accepted) <= 20 * accepted + rows);
+    (t.proposed, accepted)
 }
 
 #[test]
@@ -484,8 +520,186 @@ fn what_is_forgotten_is_read_again_and_nothing_is_wanted_twice() {
 
 #[test]
 fn seeded_arrivals_and_cancels_break_no_invariant() {
+    let (mut all_proposed, mut all_accepted) = (0, 0);
     for seed in 0..100 {
         eprintln!("seed {seed}");
-        simulate(seed, 2_000);
+        let (proposed, accepted) = simulate(seed, 2_000);
+        (all_proposed, all_accepted) = (all_proposed + proposed, all_accepted + accepted);
     }
+    assert!(all_accepted > 0 && all_proposed > all_accepted);
+}
+
+/// A prompt that may be speculated on.
+fn speculative(prompt: impl Iterator<Item = u32>, answer: usize) -> Request {
+    let tokens: Vec<u32> = prompt.collect();
+    Request {
+        prompt: tokens.len(),
+        reach: tokens.len() + answer,
+        tokens,
+        priority: Priority::Interactive,
+        speculates: true,
+    }
+}
+
+/// Plans and computes a pass; whoever has read all of its tokens goes on with what `next` says of their number.
+fn speculative_pass(s: &mut Scheduler, next: impl Fn(usize) -> u32) -> Vec<Share> {
+    let mut pass = Vec::new();
+    s.plan(&mut pass);
+    for share in &pass {
+        let sequence = s.running(share.id).expect("it runs");
+        let proposed = sequence.proposed().to_vec();
+        let mut proposed = proposed.into_iter();
+        let (mut at, reach) = (sequence.tokens().len(), sequence.reach);
+        if share.from + share.known() < at {
+            continue;
+        }
+        while at < reach {
+            s.push(share.id, next(at));
+            if proposed.next() != Some(next(at)) {
+                break;
+            }
+            at += 1;
+        }
+    }
+    s.advance(&pass);
+    s.pages.audit(s.running.iter().map(|r| &r.table));
+    pass
+}
+
+#[test]
+fn what_came_before_is_read_ahead_and_more_of_it_the_more_was_right() {
+    let mut s = Scheduler::new(Limits {
+        chunk: 128,
+        ..limits()
+    });
+    let next = |at: usize| at as u32 % 5;
+    let id = s.submit(speculative((0..120).map(|i| i % 5), 100)).unwrap();
+    let passes: Vec<_> = (0..6)
+        .map(|_| speculative_pass(&mut s, next))
+        .map(|pass| (pass[0].from, pass[0].rows, pass[0].proposed))
+        .collect();
+    let want = [
+        (0, 120, 0),
+        (120, 3, 2),
+        (123, 5, 4),
+        (128, 7, 6),
+        (135, 8, 7),
+        (143, 8, 7),
+    ];
+    assert_eq!(passes, want);
+    assert_eq!(s.running(id).expect("it runs").tokens().len(), 152);
+    let t = s.totals();
+    assert_eq!((t.prompt_tokens, t.proposed, t.accepted), (120, 26, 26));
+    // Up to its last position and none beyond.
+    let last = loop {
+        let pass = speculative_pass(&mut s, next);
+        let share = pass[0];
+        assert!(share.from + share.rows <= 220);
+        if share.from + share.rows == 220 {
+            break share;
+        }
+    };
+    assert_eq!(s.running(id).expect("it runs").filled, 220);
+    s.remove(id);
+    assert_eq!((s.pages().held(), last.id), (0, id));
+}
+
+#[test]
+fn nothing_is_read_ahead_where_a_pass_has_many_rows() {
+    let circles = |s: &mut Scheduler, count: u32| {
+        for first in 0..count {
+            let prompt = (0..120).map(move |i| 1_000 * first + i % 5);
+            s.submit(speculative(prompt, 100)).unwrap();
+        }
+    };
+    let next = |at: usize| at as u32 % 5;
+    let mut s = Scheduler::new(Limits {
+        sequences: 8,
+        chunk: 128,
+        ..limits()
+    });
+    circles(&mut s, 2);
+    for _ in 0..6 {
+        speculative_pass(&mut s, next);
+    }
+    let two = speculative_pass(&mut s, next);
+    assert_eq!(two.len(), 2);
+    assert!(two.iter().any(|share| share.proposed > 0));
+    // A prompt that is read, or eight that decode, fill what is cheap.
+    s.submit(chat(50_000..50_200, 5)).unwrap();
+    let beside = speculative_pass(&mut s, next);
+    assert_eq!(beside.len(), 3);
+    assert!(beside.iter().all(|share| share.proposed == 0));
+    let mut s = Scheduler::new(Limits {
+        sequences: 8,
+        chunk: 128,
+        ..limits()
+    });
+    circles(&mut s, 8);
+    let mut full = 0;
+    for _ in 0..60 {
+        let pass = speculative_pass(&mut s, next);
+        if pass.len() == 8 {
+            assert!(pass.iter().all(|share| share.proposed == 0));
+            full += 1;
+        }
+    }
+    assert!(full > 0);
+}
+
+#[test]
+fn what_was_not_chosen_is_read_again_and_costs_what_the_bound_allows() {
+    let mut s = Scheduler::new(Limits {
+        chunk: 128,
+        ..limits()
+    });
+    // Behind the same three another token each time.
+    let next = |at: usize| match at % 4 {
+        3 => 1_000 + at as u32,
+        of => of as u32,
+    };
+    let id = s.submit(speculative((0..120).map(next), 400)).unwrap();
+    let mut filled = 0;
+    for _ in 0..300 {
+        let pass = speculative_pass(&mut s, next);
+        assert_eq!(pass[0].from, filled);
+        filled += pass[0].known();
+        assert_eq!(s.running(id).expect("it runs").filled, filled);
+    }
+    let t = s.totals();
+    assert_eq!(t.accepted, 0);
+    assert!(t.proposed > 5 && t.proposed <= (120 + 300) / 40, "{t:?}");
+}
+
+#[test]
+fn what_was_to_be_read_ahead_is_forgotten_with_the_rest() {
+    let mut s = Scheduler::new(Limits {
+        chunk: 128,
+        ..limits()
+    });
+    let next = |at: usize| at as u32 % 5;
+    let id = s.submit(speculative((0..120).map(|i| i % 5), 60)).unwrap();
+    for _ in 0..3 {
+        speculative_pass(&mut s, next);
+    }
+    let mut pass = Vec::new();
+    s.plan(&mut pass);
+    assert!(pass[0].proposed > 1);
+    // The device fails behind the second of its rows.
+    let known = s.running(id).expect("it runs").tokens().len();
+    for at in known..known + 2 {
+        s.push(id, next(at));
+    }
+    let accepted = s.totals().accepted;
+    s.forget(|_| known + 2 - 120);
+    let sequence = s.running(id).expect("it runs");
+    assert_eq!((sequence.filled, sequence.proposed().len()), (0, 0));
+    let first = speculative_pass(&mut s, next);
+    assert_eq!((first[0].from, first[0].proposed), (0, 0));
+    assert_eq!(s.totals().accepted, accepted, "none of them counts");
+    while s.running(id).expect("it runs").filled < 180 {
+        speculative_pass(&mut s, next);
+    }
+    let tokens = s.running(id).expect("it runs").tokens();
+    assert!(tokens.iter().copied().eq((0..180).map(next)));
 }

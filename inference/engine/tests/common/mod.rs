@@ -1,8 +1,10 @@
 //! What the engine's tests share: the model file, fetched once, and one engine.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
+use mythic_engine::residuals::Residuals;
 use mythic_engine::{Engine, EngineConfig, Finish, GenerateRequest, Sampler, Step};
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +46,7 @@ pub fn greedy(prompt_ids: Vec<u32>, max_tokens: u32) -> GenerateRequest {
     }
 }
 
-/// Runs a request to its end.
+/// Runs a request to its end. What its steps say of the cache is left out: it is nothing of the answer.
 #[allow(dead_code)]
 pub async fn run(engine: &Engine, request: GenerateRequest) -> (Vec<Step>, Finish) {
     let mut stream = engine
@@ -52,8 +54,24 @@ pub async fn run(engine: &Engine, request: GenerateRequest) -> (Vec<Step>, Finis
         .expect("a place in the queue");
     let mut steps = Vec::new();
     while let Some(step) = stream.recv().await {
-        steps.push(step.expect("a step"));
+        steps.push(Step {
+            cached_tokens: None,
+            ..step.expect("a step")
+        });
     }
     let finish = steps.last().and_then(|s| s.finish).expect("a finish");
     (steps, finish)
+}
+
+/// The rows of an answer, which are kept once its last step was handed out.
+#[allow(dead_code)]
+pub async fn rows_of(engine: &Engine, prompt: &[u32], output: &[u32]) -> Arc<Residuals> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = engine.residuals(prompt, output) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "the rows are not kept");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

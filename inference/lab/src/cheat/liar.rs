@@ -152,6 +152,7 @@ impl Lie {
                 top4,
                 text: std::mem::take(&mut text),
                 log_sum_exp: None,
+                cached_tokens: None,
                 finish: (at == last).then_some(self.finish),
             })
             .collect()

@@ -106,18 +106,23 @@ struct Part {
     required: bool,
 }
 
+/// A file's architecture, if the engine runs it.
+pub fn architecture_of(gguf: &Gguf) -> Result<Architecture, GgufError> {
+    let named = gguf.architecture()?;
+    Architecture::named(named).ok_or_else(|| {
+        unsupported(format!(
+            "architecture `{}` is not supported; supported are {}",
+            crate::gguf::short(named),
+            Architecture::ALL.map(Architecture::name).join(", ")
+        ))
+    })
+}
+
 impl Layout {
     /// Reads and checks a file's head: each number by itself, the shape of every tensor, and that there
     /// is none that the engine would leave out.
     pub fn read(gguf: &Gguf, vocabulary: usize) -> Result<Self, GgufError> {
-        let named = gguf.architecture()?;
-        let architecture = Architecture::named(named).ok_or_else(|| {
-            unsupported(format!(
-                "architecture `{}` is not supported; supported are {}",
-                crate::gguf::short(named),
-                Architecture::ALL.map(Architecture::name).join(", ")
-            ))
-        })?;
+        let architecture = architecture_of(gguf)?;
         let keys = Keys {
             gguf,
             prefix: architecture.name(),

@@ -1,14 +1,15 @@
-//! What Hugging Face gives chat templates beside Jinja: `raise_exception`, `strftime_now`, `tojson`.
+//! What Hugging Face gives chat templates beside Jinja: `raise_exception`, `strftime_now`, `tojson`, and Python's way to print lists and
+//! maps.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::{Environment, Error, ErrorKind, escape_formatter};
 use time::{Month, OffsetDateTime, Weekday};
 
 use super::marks::is_private;
 
-/// Values within values that JSON is written of.
+/// Values within values that are written.
 const DEEPEST: usize = 64;
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -24,6 +25,77 @@ pub(super) fn add(templates: &mut Environment<'static>, clock: fn() -> OffsetDat
         strftime(&format, clock())
     });
     templates.add_filter("tojson", tojson);
+    templates.add_filter("string", |value: Value| match value.kind() {
+        ValueKind::Seq | ValueKind::Map => {
+            let mut out = String::new();
+            print(&value, 0, &mut out)?;
+            Ok::<Value, Error>(Value::from(out))
+        }
+        ValueKind::String => Ok(value),
+        _ => Ok(Value::from(value.to_string())),
+    });
+    templates.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Seq | ValueKind::Map => print(value, 0, out),
+        _ => escape_formatter(out, state, value),
+    });
+}
+
+/// Writes a value as Python prints it within a list or map, and lists and maps themselves.
+fn print<W: fmt::Write>(value: &Value, depth: usize, out: &mut W) -> Result<(), Error> {
+    if depth > DEEPEST {
+        return Err(invalid(format!("more than {DEEPEST} levels are printed")));
+    }
+    let comma = |at: usize| if at > 0 { ", " } else { "" };
+    match value.kind() {
+        ValueKind::Seq => {
+            out.write_char('[')?;
+            for (at, item) in value.try_iter()?.enumerate() {
+                out.write_str(comma(at))?;
+                print(&item, depth + 1, out)?;
+            }
+            out.write_char(']')?;
+        }
+        ValueKind::Map => {
+            out.write_char('{')?;
+            for (at, key) in value.try_iter()?.enumerate() {
+                out.write_str(comma(at))?;
+                print(&key, depth + 1, out)?;
+                out.write_str(": ")?;
+                print(&value.get_item(&key)?, depth + 1, out)?;
+            }
+            out.write_char('}')?;
+        }
+        _ => match value.as_str() {
+            Some(text) => print_text(text, out)?,
+            None => write!(out, "{value}")?,
+        },
+    }
+    Ok(())
+}
+
+/// A text in Python's quotes.
+fn print_text<W: fmt::Write>(text: &str, out: &mut W) -> fmt::Result {
+    let quote = match text.contains('\'') && !text.contains('"') {
+        true => '"',
+        false => '\'',
+    };
+    out.write_char(quote)?;
+    for c in text.chars() {
+        match c {
+            '\\' => out.write_str("\\\\")?,
+            '\n' => out.write_str("\\n")?,
+            '\r' => out.write_str("\\r")?,
+            '\t' => out.write_str("\\t")?,
+            _ if c == quote => write!(out, "\\{c}")?,
+            _ if c.is_control() || (c.is_whitespace() && c != ' ') => match u32::from(c) {
+                code @ ..=0xff => write!(out, "\\x{code:02x}")?,
+                code @ ..=0xffff => write!(out, "\\u{code:04x}")?,
+                code => write!(out, "\\U{code:08x}")?,
+            },
+            _ => out.write_char(c)?,
+        }
+    }
+    out.write_char(quote)
 }
 
 /// The time in a format of C's and Python's `strftime`, in English.
@@ -281,6 +353,38 @@ mod tests {
         }
         assert!(strftime("%Q", now).is_err());
         assert!(strftime("%", now).is_err());
+    }
+
+    #[test]
+    fn lists_and_maps_are_printed_as_python_prints_them() {
+        let mut templates = Environment::new();
+        add(&mut templates, OffsetDateTime::now_utc);
+        let render = |source: &str| templates.render_str(source, ()).map_err(|e| e.to_string());
+        for (source, want) in [
+            (
+                "{{ ['a', 1, 2.5, true, none, [], {}] }}",
+                "['a', 1, 2.5, True, None, [], {}]",
+            ),
+            ("{{ {'k': ['v'], 2: {} } }}", "{'k': ['v'], 2: {}}"),
+            ("{{ ['string', 'null'] | string }}", "['string', 'null']"),
+            (
+                r#"{{ ["it's", 'say "hi"', "both ' and \""] }}"#,
+                r#"["it's", 'say "hi"', 'both \' and "']"#,
+            ),
+            (
+                "{{ ['é\n\t\\\\\u{7f}\u{a0}\u{2028}'] }}",
+                r"['é\n\t\\\x7f\xa0\u2028']",
+            ),
+            (
+                "{{ 'a' | string }}{{ 1 | string }}{{ none | string }}",
+                "a1None",
+            ),
+            ("{{ 'a' }}{{ nothing }}{{ none }}{{ true }}", "aNoneTrue"),
+        ] {
+            assert_eq!(render(source).as_deref(), Ok(want), "{source}");
+        }
+        let deep = format!("{{{{ {}{} }}}}", "[".repeat(70), "]".repeat(70));
+        assert!(render(&deep).is_err());
     }
 
     #[test]

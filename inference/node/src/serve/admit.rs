@@ -324,6 +324,18 @@ pub fn grammar(bytes: Option<&[u8]>) -> Result<Option<String>, Decline> {
     Ok(options(bytes)?.grammar)
 }
 
+/// Whether the options of an open job, which are known once its prompt has come, are followed. A grammar is not: who asks for it can
+/// make it meet a limit on the way, when the job can no longer be given up for nothing.
+pub fn check_open_options(bytes: Option<&[u8]>) -> Result<(), Decline> {
+    match grammar(bytes)? {
+        None => Ok(()),
+        Some(_) => {
+            let words = "the options of an open job hold a grammar: this node follows one only for requests that it signs";
+            Err(Decline::Invalid(words.into()))
+        }
+    }
+}
+
 /// A request that may be co-signed.
 #[derive(Debug, Clone)]
 pub struct CoSignable {

@@ -5,20 +5,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mythic_client::{Commitment, ix};
+use mythic_client::{Commitment, ix, pda};
 use mythic_interface::{
+    ix::RequestInference,
     output,
-    state::{JobStatus, SamplingProfile},
+    state::{EndReason, Job, JobStatus, SamplingProfile, Validator},
 };
 use mythic_node::NodeConfig;
 use mythic_sampling::Options;
-use mythic_wire::{self as wire, Evidence, Finish, InferenceRequest, NodeEvent};
+use mythic_wire::{self as wire, Evidence, Finish, InferenceRequest, NodeEvent, PromptBody};
 use serde_json::json;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::harness::{PATIENCE, Puppet, World, any_port, expected, post, run_node};
+use crate::harness::{CACHED_TOKENS, PATIENCE, Puppet, World, any_port, expected, post, run_node};
 
 const QUICK: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_millis(60);
@@ -72,6 +73,7 @@ async fn a_cosigned_job_is_streamed_committed_and_proved() {
         fingerprint,
         output_root,
         submit_signature,
+        cached_tokens,
         evidence,
     }) = events.last()
     else {
@@ -79,6 +81,7 @@ async fn a_cosigned_job_is_streamed_committed_and_proved() {
     };
     assert_eq!((*finish_reason, output_ids), (Finish::Length, &tokens));
     assert!(submit_signature.is_some());
+    assert_eq!(*cached_tokens, Some(CACHED_TOKENS));
     let state = world
         .until(&job, Commitment::Finalized, "submitted", |j| {
             j.status() == Some(JobStatus::Submitted)
@@ -120,17 +123,122 @@ async fn a_cosigned_job_is_streamed_committed_and_proved() {
     );
 }
 
-/// A request of six tokens by a grammar.
-async fn by_grammar(world: &World, tag: u8, grammar: &str) -> (Pubkey, InferenceRequest) {
-    let options = Options {
-        grammar: Some(grammar.into()),
-        ..Options::default()
-    };
+/// A request of six tokens by options, and its prompt.
+async fn by_options(world: &World, tag: u8, options: &Options) -> (RequestInference, PromptBody) {
     let (mut args, mut prompt) = world.request(tag, 6).await;
     args.sampling_profile = SamplingProfile::SeededFull as u8;
     args.options_hash = options.hash(&[tag; 16]).unwrap();
     prompt.options = Some(options.to_wire().unwrap());
+    (args, prompt)
+}
+
+fn grammar(text: &str) -> Options {
+    Options {
+        grammar: Some(text.into()),
+        ..Options::default()
+    }
+}
+
+/// A request by a grammar, half signed.
+async fn by_grammar(world: &World, tag: u8, text: &str) -> (Pubkey, InferenceRequest) {
+    let (args, prompt) = by_options(world, tag, &grammar(text)).await;
     (world.job(&args), world.cosigned(&args, &prompt).await)
+}
+
+/// Opens a job whose prompt the gateway has, and tells of it until it is no longer open.
+async fn opened(world: &World, args: &RequestInference, prompt: PromptBody) -> Pubkey {
+    let hash = hex::encode(args.prompt_hash);
+    let told = &world.gateway.told;
+    told.lock().unwrap().prompts.insert(hash, prompt);
+    world
+        .chain
+        .send_and_confirm(
+            &[ix::request_inference(&world.requester(false), args)],
+            &world.payer.pubkey(),
+            &[&world.payer, &world.owner],
+            Commitment::Processed,
+        )
+        .await
+        .unwrap();
+    let job = world.job(args);
+    let event = json!({"op": "add", "entity": job.to_string(), "payload": {"status": "open"}});
+    let started = Instant::now();
+    loop {
+        let _ = world.gateway.feed.send(event.to_string());
+        let state = world.read(&job, Commitment::Processed).await;
+        if state.is_some_and(|j| j.status() != Some(JobStatus::Open)) {
+            return job;
+        }
+        assert!(started.elapsed() < PATIENCE, "nobody takes it");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_of_an_open_job_are_followed_but_a_grammar_is_given_back_for_nothing() {
+    // Fifty slots in which giving back costs nothing.
+    let mut world = World::start(200).await;
+    world.model = world.succeed_model().await;
+    let _node = world.node(QUICK);
+    let drawn = Options {
+        top_k: 5,
+        ..Options::default()
+    };
+    let (args, prompt) = by_options(&world, 3, &drawn).await;
+    let job = opened(&world, &args, prompt).await;
+    world
+        .until(&job, Commitment::Processed, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    let (args, prompt) = by_options(&world, 4, &grammar("start: \"readable\"")).await;
+    let job = opened(&world, &args, prompt).await;
+    let state = world
+        .until(&job, Commitment::Processed, "refunded", |j| {
+            j.status() == Some(JobStatus::Refunded)
+        })
+        .await;
+    gave_up_for_nothing(&world, &state).await;
+}
+
+/// The validator declined this job and no other, which took nothing of its stake.
+async fn gave_up_for_nothing(world: &World, job: &Job) {
+    assert_eq!(job.end_reason, EndReason::Declined as u8);
+    assert_eq!(job.refunded_amount, job.ceiling);
+    assert_eq!(job.no_show_amount.get(), 0);
+    let address = pda::validator(world.authority.pubkey());
+    let (_, validator) = (world.chain.account::<Validator>(&address).await)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (validator.jobs_declined.get(), validator.jobs_missed.get()),
+        (1, 0)
+    );
+    assert_eq!(validator.stake, validator.staked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_whose_grammar_meets_a_limit_on_the_way_cost_a_node_that_signed_for_them_no_stake()
+{
+    let mut world = World::start(60).await;
+    world.model = world.succeed_model().await;
+    let node = world.node(SLOW);
+    let (job, request) = by_grammar(&world, 5, "start: \"explodes\"").await;
+    let code = match post(&node, &request).await {
+        // It was given up before the chain showed it.
+        Err((_, code)) => code,
+        Ok(events) => match events.all().await.pop() {
+            Some(NodeEvent::Error { code, .. }) => code,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert_eq!(code, wire::GRAMMAR_LIMIT);
+    let state = world
+        .until(&job, Commitment::Processed, "refunded", |j| {
+            j.status() == Some(JobStatus::Refunded)
+        })
+        .await;
+    gave_up_for_nothing(&world, &state).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

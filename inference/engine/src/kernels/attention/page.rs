@@ -10,6 +10,11 @@ use std::ops::Range;
 use half::f16;
 
 use crate::kernels::instructions::Vectors;
+#[cfg(all(test, target_arch = "x86_64"))]
+use crate::kernels::x86::emulated::{
+    floats as emulated_same, fma as emulated_fma, halves as emulated_halves, load as emulated_load,
+    store as emulated_store, zeros as emulated_zeros,
+};
 use crate::kv::GROUP;
 use crate::pages::PAGE;
 
@@ -53,6 +58,22 @@ impl Scores<'_> {
                 (Vectors::Avx512, 6) => return self.avx512::<6, 2>(out),
                 (Vectors::Avx512, 7) => return self.avx512::<7, 2>(out),
                 (Vectors::Avx512, 8) => return self.avx512::<8, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 1) => return self.emulated::<1, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 2) => return self.emulated::<2, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 3) => return self.emulated::<3, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 4) => return self.emulated::<4, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 5) => return self.emulated::<5, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 6) => return self.emulated::<6, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 7) => return self.emulated::<7, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 8) => return self.emulated::<8, 2>(out),
                 _ => unreachable!("no tile has more queries"),
             }
         }
@@ -110,6 +131,22 @@ impl Values<'_> {
                 (Vectors::Avx512, 6) => return self.avx512::<6, 4>(out),
                 (Vectors::Avx512, 7) => return self.avx512::<7, 2>(out),
                 (Vectors::Avx512, 8) => return self.avx512::<8, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 1) => return self.emulated::<1, 4>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 2) => return self.emulated::<2, 4>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 3) => return self.emulated::<3, 4>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 4) => return self.emulated::<4, 4>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 5) => return self.emulated::<5, 4>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 6) => return self.emulated::<6, 4>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 7) => return self.emulated::<7, 2>(out),
+                #[cfg(test)]
+                (Vectors::Emulated, 8) => return self.emulated::<8, 2>(out),
                 _ => unreachable!("no tile has more queries"),
             }
         }
@@ -294,4 +331,18 @@ kernels!(
     _mm512_storeu_ps,
     _mm512_set1_ps,
     _mm512_fmadd_ps
+);
+
+#[cfg(all(test, target_arch = "x86_64"))]
+kernels!(
+    "avx2,fma,f16c",
+    16,
+    emulated,
+    emulated_dims,
+    emulated_zeros,
+    emulated_halves,
+    emulated_load,
+    emulated_store,
+    emulated_same,
+    emulated_fma
 );

@@ -4,6 +4,8 @@ use half::f16;
 use crate::Lab;
 use crate::kernels::InstructionSet;
 use crate::kernels::math::LANES;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::x86;
 use crate::kv::At;
 
 fn noise(i: usize) -> f32 {
@@ -102,9 +104,9 @@ impl Case {
         &self,
         pool: &Pool,
         (first, rows, most): (usize, usize, usize),
-        (threads, instructions): (usize, InstructionSet),
+        (threads, vectors): (usize, Vectors),
     ) -> Vec<f32> {
-        let kernels = Kernels::new(threads, instructions).unwrap();
+        let kernels = Kernels::new(threads, InstructionSet::Auto).unwrap();
         let pages = self.pages();
         let mut queries = Vec::new();
         for position in first..first + rows {
@@ -122,7 +124,7 @@ impl Case {
             sinks: sinks.as_deref(),
             pages: &pages,
             queries: &queries,
-            vectors: kernels.vectors(),
+            vectors,
         };
         let tiles: Vec<Tile> = (0..rows)
             .step_by(most)
@@ -250,6 +252,23 @@ fn cases() -> Vec<Case> {
     .to_vec()
 }
 
+/// The widest vectors of this processor.
+fn widest() -> Vectors {
+    InstructionSet::Auto.isa().unwrap().vectors()
+}
+
+/// Every kind that can be tried here.
+fn all_vectors() -> Vec<Vectors> {
+    let sets = InstructionSet::available().into_iter();
+    let mut all: Vec<Vectors> = sets.map(|set| set.isa().unwrap().vectors()).collect();
+    all.dedup();
+    #[cfg(target_arch = "x86_64")]
+    if x86::has_avx2() {
+        all.push(Vectors::Emulated);
+    }
+    all
+}
+
 #[test]
 fn a_row_has_the_bits_of_the_definition_in_any_tile_on_any_instruction_set_and_threads() {
     for case in cases() {
@@ -258,18 +277,18 @@ fn a_row_has_the_bits_of_the_definition_in_any_tile_on_any_instruction_set_and_t
             .flat_map(|position| (0..case.heads).map(move |head| (position, head)))
             .flat_map(|(position, head)| case.defined(position, head))
             .collect();
-        for set in InstructionSet::available() {
+        for vectors in all_vectors() {
             for most in [1, 2, 5, 8] {
-                let got = case.attend(&pool, (0, case.depth, most), (2, set));
-                assert_eq!(bits(&got), bits(&want), "{set}, {most} rows");
+                let got = case.attend(&pool, (0, case.depth, most), (2, vectors));
+                assert_eq!(bits(&got), bits(&want), "{vectors:?}, {most} rows");
             }
             // Few tasks, whose segments are shared where there are several.
             for threads in [1, 2, 3, 16] {
                 for rows in [1, 3] {
                     let tail = (case.depth - rows, rows, 2);
-                    let tail = case.attend(&pool, tail, (threads, set));
+                    let tail = case.attend(&pool, tail, (threads, vectors));
                     let want = &want[(case.depth - rows) * case.width()..];
-                    assert_eq!(bits(&tail), bits(want), "{set}, {threads} threads");
+                    assert_eq!(bits(&tail), bits(want), "{vectors:?}, {threads} threads");
                 }
             }
         }
@@ -280,7 +299,7 @@ fn a_row_has_the_bits_of_the_definition_in_any_tile_on_any_instruction_set_and_t
 fn a_result_is_the_mean_of_the_values_by_the_softmax() {
     for case in cases() {
         let position = case.depth - 1;
-        let got = case.attend(&case.pool(), (position, 1, 1), (1, InstructionSet::Auto));
+        let got = case.attend(&case.pool(), (position, 1, 1), (1, widest()));
         for (head, got) in got.chunks(case.head_dim).enumerate() {
             for (got, want) in got.iter().zip(case.mean(position, head)) {
                 let got = f64::from(*got);
@@ -302,7 +321,7 @@ fn what_lies_before_a_window_is_not_read() {
     };
     let mut pool = windowed.pool();
     let row = (windowed.depth - 1, 1, 1);
-    let want = windowed.attend(&pool, row, (1, InstructionSet::Auto));
+    let want = windowed.attend(&pool, row, (1, widest()));
     // What is no number would be seen.
     for position in 0..300 {
         let at = At {
@@ -313,7 +332,7 @@ fn what_lies_before_a_window_is_not_read() {
         pool.write(at, &mut [f32::NAN; 16], &mut [f32::NAN; 16]);
     }
     for threads in [1, 2] {
-        let got = windowed.attend(&pool, row, (threads, InstructionSet::Auto));
+        let got = windowed.attend(&pool, row, (threads, widest()));
         assert_eq!(bits(&got), bits(&want));
         assert!(got.iter().all(|x| x.is_finite()));
     }

@@ -45,6 +45,9 @@ macro_rules! for_all_vectors {
                 Vectors::Avx2 => unsafe { avx2($($arg),*) },
                 // SAFETY: as above.
                 Vectors::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: who emulates has AVX2. What names no instruction needs no other body.
+                #[cfg(test)]
+                Vectors::Emulated => unsafe { avx2($($arg),*) },
             }
         }
         #[cfg(not(target_arch = "x86_64"))]

@@ -198,10 +198,13 @@ impl JobFsm {
                     }
                 }
             }
-            Event::EngineFailed => {
+            Event::EngineFailed | Event::GrammarFailed => {
                 if self.work == Work::Running {
                     self.work = Work::Failed;
-                    out.push(Action::FailClient(Failure::Engine));
+                    out.push(Action::FailClient(match event {
+                        Event::GrammarFailed => Failure::Grammar,
+                        _ => Failure::Engine,
+                    }));
                     if self.gate {
                         out.push(Action::Decline);
                     }

@@ -476,6 +476,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (1u32..9).prop_map(Event::HandedOut),
         1 => (1u32..9).prop_map(Event::Finished),
         1 => Just(Event::EngineFailed),
+        1 => Just(Event::GrammarFailed),
         1 => Just(Event::Refused),
         1 => (0u64..60).prop_map(Event::SubmitLanded),
         1 => Just(Event::SubmitFailed),
@@ -518,7 +519,7 @@ proptest! {
                     _ => {}
                 }
             }
-            if matches!(event, Event::Finished(_) | Event::EngineFailed) {
+            if matches!(event, Event::Finished(_) | Event::EngineFailed | Event::GrammarFailed) {
                 running = false;
             }
         }

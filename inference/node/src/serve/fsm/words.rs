@@ -78,6 +78,8 @@ pub enum Event {
     /// The engine ended by itself: how many tokens in all.
     Finished(u32),
     EngineFailed,
+    /// The answer's grammar met a limit on the way.
+    GrammarFailed,
     /// SubmitResult landed in this slot.
     SubmitLanded(u64),
     /// SubmitResult was refused or did not land.
@@ -92,6 +94,7 @@ pub enum Failure {
     /// The job was cancelled.
     Cancelled,
     Engine,
+    Grammar,
     /// The job went to somebody else, ended, or ran out of time.
     Lost,
 }

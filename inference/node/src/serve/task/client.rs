@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use mythic_engine::Step;
 use mythic_interface::output;
-use mythic_wire::NodeEvent;
+use mythic_wire::{GRAMMAR_LIMIT, NodeEvent};
 use solana_transaction::versioned::VersionedTransaction;
 use tokio::sync::mpsc;
 
@@ -111,6 +111,7 @@ impl JobTask {
                 .map(hex::encode)
                 .unwrap_or_default(),
             submit_signature: self.submit_signature.clone(),
+            cached_tokens: self.made.first().and_then(|step| step.cached_tokens),
             evidence: Box::new(evidence.clone()),
         };
         self.done_told = client.try_send(event).is_ok();
@@ -128,6 +129,10 @@ impl JobTask {
                 Failure::Engine => (
                     "engine_failed",
                     "the engine failed; the job is declined and refunded",
+                ),
+                Failure::Grammar => (
+                    GRAMMAR_LIMIT,
+                    "the answer's grammar met a limit on the way; the job is declined and refunded",
                 ),
                 Failure::Lost => ("job_lost", "the job ended, or went to another validator"),
             };
@@ -151,6 +156,7 @@ fn replay(saved: &Saved, model: &ServedModel) -> Vec<Step> {
             top4: *top4,
             text: std::mem::take(&mut text),
             log_sum_exp: None,
+            cached_tokens: None,
             finish: None,
         })
         .collect()

@@ -290,6 +290,12 @@ impl JobTask {
                 }
             }
             Some(Err(EngineError::Cancelled)) => self.steps = None,
+            Some(Err(EngineError::Grammar(reason))) => {
+                self.steps = None;
+                self.spans.engine_failed();
+                tracing::info!(%reason, "the answer's grammar met a limit; the job is given up");
+                self.apply(Event::GrammarFailed).await;
+            }
             Some(Err(error)) => {
                 self.steps = None;
                 self.spans.engine_failed();

@@ -55,11 +55,7 @@ impl JobTask {
         if body.prompt_ids.iter().any(|id| *id as usize >= vocabulary) {
             return Err("it has a token outside the vocabulary".into());
         }
-        let grammar = admit::grammar(body.options.as_deref()).map_err(|e| e.to_string())?;
-        if let Some(grammar) = grammar {
-            let read = self.model.backend.check_grammar(&grammar).await;
-            read.map_err(|e| e.to_string())?;
-        }
+        admit::check_open_options(body.options.as_deref()).map_err(|e| e.to_string())?;
         let prompt = Prompt {
             ids: body.prompt_ids,
             salt: body.salt,

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 pub use crowd::Crowd;
 pub use gateway::Gateway;
 pub use pace::Pace;
-pub use puppet::{Puppet, expected};
+pub use puppet::{CACHED_TOKENS, Puppet, expected};
 pub use running::{Running, any_port, post, run_node, run_node_that};
 
 pub const SOL: u64 = 1_000_000_000;

@@ -16,7 +16,8 @@ use solana_pubkey::Pubkey;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// A model without weights: the same tokens for the same seed, at a given pace.
+/// A model without weights: the same tokens for the same seed, at a given pace. A grammar with the word `unreadable` it can't read,
+/// one with `explodes` it can't follow beyond two tokens.
 #[derive(Default)]
 pub struct Puppet {
     pub pause: Duration,
@@ -26,6 +27,9 @@ pub struct Puppet {
 
 /// What the puppet says when it is asked for log-probabilities.
 const LOG_SUM_EXP: f32 = 7.5;
+
+/// What it says that it found of every prompt.
+pub const CACHED_TOKENS: u32 = 3;
 
 fn four(position: u32) -> [(u32, i32); 4] {
     let base = 100 + position * 4;
@@ -55,6 +59,8 @@ impl Backend for Puppet {
     ) -> Result<Steps, EngineError> {
         let (sender, receiver) = mpsc::channel(request.max_tokens as usize + 1);
         let pause = self.pause;
+        let gives_up = matches!(&request.sampler, Sampler::Full { options, .. }
+            if options.grammar.as_deref().is_some_and(|text| text.contains("explodes")));
         self.seen.lock().unwrap().extend(request.prompt_ids.last());
         tokio::spawn(async move {
             for position in 0..request.max_tokens {
@@ -64,6 +70,11 @@ impl Backend for Puppet {
                         return;
                     }
                     () = tokio::time::sleep(pause) => {}
+                }
+                if gives_up && position == 2 {
+                    let limit = EngineError::Grammar("a limit was met".into());
+                    let _ = sender.send(Err(limit)).await;
+                    return;
                 }
                 let top4 = four(position);
                 let token = match request.sampler {
@@ -85,6 +96,7 @@ impl Backend for Puppet {
                     top4,
                     text: format!("{token} "),
                     log_sum_exp: request.logprobs.then_some(LOG_SUM_EXP),
+                    cached_tokens: (position == 0).then_some(CACHED_TOKENS),
                     finish,
                 };
                 if sender.send(Ok(step)).await.is_err() {
@@ -146,6 +158,8 @@ impl Backend for Puppet {
             cached_tokens_total: 0,
             prefix_hits_total: 0,
             output_tokens_total: 0,
+            proposed_tokens_total: 0,
+            accepted_tokens_total: 0,
             requests_total: 0,
             cancelled_total: 0,
             prefill_tokens_per_second: None,
