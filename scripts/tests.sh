@@ -12,9 +12,9 @@ cd "$(dirname "$0")/.."
 # queue, and so are the tests in the crates themselves. cargo takes these names in whichever crate they are: none may be another crate's too.
 computes='
 mythic-architecture deploy docs keys queues rules
-mythic-engine arithmetic device gguf gguf_fuzz layouts llama_cpp llama_cpp_scores options tokenizers verifier
+mythic-engine arithmetic device gguf gguf_fuzz layouts llama_cpp llama_cpp_scores options residuals speculation tokenizers verifier
 mythic-interface builders document juries noise_error reference
-mythic-lab calibrate formats
+mythic-lab calibrate formats verifier
 mythic-model document servable
 mythic-program-tests attacks compute_units disputes economics fair_play invariants market market_units random random_disputes success
 mythic-sampling choice course guide independent options tables
