@@ -330,8 +330,13 @@ mod tests {
     /// What may follow a text.
     fn follows(grammar: &str, opening: &str, text: &str) -> Mask {
         let mut pieces: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
-        pieces.resize(258, Vec::new());
-        let controls = [(OPENING, opening), (OPENING + 1, "<|end|>")].into_iter();
+        let controls = [
+            (OPENING, opening),
+            (OPENING + 1, "<|end|>"),
+            (OPENING + 2, "</tool_call>"),
+        ];
+        pieces.resize(256 + controls.len(), Vec::new());
+        let controls = controls.into_iter();
         let bytes = pieces.iter().map(Vec::as_slice);
         let vocabulary = Vocabulary::of(bytes, controls, &[OPENING + 1]).unwrap();
         let mut guide = Guide::new(&vocabulary, grammar).unwrap();
