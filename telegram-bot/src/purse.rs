@@ -8,6 +8,7 @@ use mythic_client::{
     ChainClient, ClientError, Commitment, account::found, base_fee, ix, pda, request,
 };
 use mythic_interface::{
+    error::MythicError,
     hash::{domain, sha256},
     ix::{GrantSpend, RequestInference},
     le::{Text, U16, U32, U64},
@@ -556,12 +557,20 @@ pub fn refusal(error: &ClientError) -> String {
         ClientError::Rpc(_) | ClientError::Certificate(_) | ClientError::Answer(_) => {
             format!("The chain can't be asked now: {}.", spoken(error))
         }
-        ClientError::Program(program) => format!(
-            "The chain refuses: {} ({}, {}).",
-            program.message(),
-            program.name(),
-            program.code()
-        ),
+        ClientError::Program(program) => {
+            let then = match program {
+                MythicError::GrantSpentChanged => {
+                    " A question was asked or ended meanwhile: do it again."
+                }
+                _ => "",
+            };
+            format!(
+                "The chain refuses: {} ({}, {}).{then}",
+                program.message(),
+                program.name(),
+                program.code()
+            )
+        }
         ClientError::Transaction(error) if error.to_string().contains("nsufficient") => format!(
             "The chain refuses: {error}. What your delegate has for rent and fees is used up: add some on the wallet page, /link."
         ),
@@ -649,6 +658,11 @@ mod tests {
         }
         let expired = refusal(&ClientError::UnknownBlockhash);
         assert!(expired.contains("blockhash"), "{expired}");
+        let changed = refusal(&ClientError::Program(MythicError::GrantSpentChanged));
+        assert!(
+            changed.contains("612") && changed.ends_with("do it again."),
+            "{changed}"
+        );
     }
 
     #[test]

@@ -15,6 +15,9 @@ const PLAIN: Readonly<Record<string, string>> = {
 /** Numbers of the system program, which gives jobs and accounts their rent. */
 const SYSTEM: Readonly<Record<number, string>> = { 0: "an account is there already", 1: "an account has too few lamports for it" };
 
+/** What to do about it, where the program's words don't say. */
+const THEN: Readonly<Record<number, string>> = { 612: "a question was asked or ended meanwhile, so go back and make the change anew" };
+
 /** The program's number in an error `{ InstructionError: [place, { Custom: number }] }`. */
 export function programError(error: unknown): number | null {
   const custom = at(error, "InstructionError", 1, "Custom");
@@ -25,7 +28,8 @@ export function refusalWords(error: unknown): string {
   const code = programError(error);
   if (code !== null) {
     const said = REFUSALS[code] ?? SYSTEM[code];
-    return said === undefined ? `the program refuses (${code})` : `${said} (${code})`;
+    const then = THEN[code] === undefined ? "" : `: ${THEN[code]}`;
+    return said === undefined ? `the program refuses (${code})` : `${said} (${code})${then}`;
   }
   const name = typeof error === "string" ? error : (Object.keys(error ?? {})[0] ?? "");
   if (name === "InstructionError") return `an instruction fails: ${JSON.stringify(at(error, "InstructionError", 1))}`;
