@@ -1827,8 +1827,11 @@ export type components = {
         };
         /** @description Parts of the input. */
         InputTokensDetails: {
-            /** Format: int64 */
-            cached_tokens: number;
+            /**
+             * Format: int64
+             * @description What the validator had read before, by its own word; absent where it said nothing.
+             */
+            cached_tokens?: number | null;
         };
         /** @description A job. Amounts are lamports; what is not known yet is null. */
         Job: {
@@ -3523,6 +3526,12 @@ export type components = {
                 requested_slot?: number | null;
                 /** @description Who signed the request: the owner or a delegate, base58. */
                 requester: string;
+                /**
+                 * Format: int64
+                 * @description How its tokens are chosen: 1 `seeded-top4`, which anybody replays from the evidence; 2 `seeded-full`, which only those can
+                 *     compute again who run the model.
+                 */
+                sampling_profile: number;
                 /** @description 64 hex digits. */
                 seed?: string | null;
                 /**
@@ -4858,7 +4867,7 @@ export type components = {
         ResponseUsage: {
             /** Format: int64 */
             input_tokens: number;
-            /** @description What of the input was cheaper: nothing. */
+            /** @description Parts of the input; all cost the same. */
             input_tokens_details: components["schemas"]["InputTokensDetails"];
             /** Format: int64 */
             output_tokens: number;
@@ -5776,7 +5785,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description idempotency_key_reused */
+            /** @description idempotency_key_reused, grammar_limit */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7878,7 +7887,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description idempotency_key_reused */
+            /** @description idempotency_key_reused, grammar_limit */
             422: {
                 headers: {
                     [name: string]: unknown;
