@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a request waits for its turn to be tokenised, or to have its schemas read.
 const TURN: Duration = Duration::from_secs(2);
+/// A reading of schemas that takes longer counts against who asked, as one of schemas that can't be followed.
+const LONG_READING: Duration = Duration::from_secs(2);
 /// Requests of one asker in a row whose schemas can't be followed, and seconds after which one more is forgiven.
 const STRIKES: u32 = 20;
 const STRIKE_SECONDS: u32 = 30;
@@ -44,6 +46,28 @@ impl Asker {
     pub fn at(address: IpAddr) -> Self {
         Self::Address(group(address))
     }
+}
+
+/// A turn to have schemas read. It lasts as long as the work, also when nobody waits for it any more.
+#[derive(Debug)]
+pub struct Reading {
+    asker: Asker,
+    strikes: Arc<Allowance<Asker>>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Reading {
+    /// Ends it, and counts it against who asked if it was work that nobody should ask for again.
+    pub fn end(self, followed: bool, took: Duration) {
+        if counts(followed, took) {
+            self.strikes.take(&self.asker, Instant::now());
+        }
+    }
+}
+
+/// Whether a reading counts: few are under way at a time, and nobody pays for one.
+fn counts(followed: bool, took: Duration) -> bool {
+    !followed || took > LONG_READING
 }
 
 /// The steps of a stop, each begun when the one before is over.
@@ -75,7 +99,7 @@ pub struct Edge {
     tokenising: Arc<Semaphore>,
     reading: Arc<Semaphore>,
     /// Requests whose schemas can't be followed, by who sent them.
-    strikes: Allowance<Asker>,
+    strikes: Arc<Allowance<Asker>>,
 }
 
 impl Edge {
@@ -104,11 +128,11 @@ impl Edge {
             probe: Probe::default(),
             tokenising: Arc::new(Semaphore::new(cores * 2)),
             reading: Arc::new(Semaphore::new(cores.div_ceil(2))),
-            strikes: Allowance::new(
+            strikes: Arc::new(Allowance::new(
                 STRIKES,
                 Duration::from_secs(STRIKE_SECONDS.into()),
                 STRIKERS,
-            ),
+            )),
         }
     }
 
@@ -118,17 +142,16 @@ impl Edge {
     }
 
     /// A turn to have schemas read; 503 when too many wait for one, 429 for who sent too many that can't be followed.
-    pub async fn reading(&self, asker: &Asker) -> ApiResult<OwnedSemaphorePermit> {
+    pub async fn reading(&self, asker: &Asker) -> ApiResult<Reading> {
         self.check_strikes(asker)?;
         let turn = turn(&self.reading, "schemas").await?;
         // Of many that came at once, some were refused meanwhile.
         self.check_strikes(asker)?;
-        Ok(turn)
-    }
-
-    /// Counts a request whose schemas can't be followed.
-    pub fn strike(&self, asker: &Asker) {
-        self.strikes.take(asker, Instant::now());
+        Ok(Reading {
+            asker: asker.clone(),
+            strikes: self.strikes.clone(),
+            _turn: turn,
+        })
     }
 
     fn check_strikes(&self, asker: &Asker) -> ApiResult<()> {
@@ -138,7 +161,7 @@ impl Edge {
         Err(ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limit_exceeded",
-            "too many of your requests had schemas that can't be followed; mend them before you send more",
+            "too many of your requests had schemas that can't be followed, or took long to read; mend them before you send more",
         )
         .retry_after(STRIKE_SECONDS))
     }
@@ -162,4 +185,18 @@ pub fn stopping() -> ApiError {
         "the gateway is stopping; what was paid for goes on, and the answer can be had under the same Idempotency-Key",
     )
     .retry_after(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_count_that_cant_be_followed_or_take_long_to_read() {
+        let short = Duration::from_millis(50);
+        assert!(!counts(true, short));
+        assert!(!counts(true, LONG_READING));
+        assert!(counts(true, LONG_READING + short));
+        assert!(counts(false, short));
+    }
 }

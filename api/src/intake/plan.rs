@@ -527,8 +527,8 @@ async fn prompt_ids(edge: &Edge, request: &ChatRequest, model: Arc<Served>) -> A
     }
 }
 
-/// Reads a grammar as validators do before they take a job, within their time. One that can't be followed is counted against who sent
-/// it.
+/// Reads a grammar as validators do before they take a job, within their time. One that can't be followed, or takes long, is counted
+/// against who sent it, also who doesn't wait for it.
 async fn read_grammar(
     edge: &Edge,
     by: &Asker,
@@ -543,18 +543,18 @@ async fn read_grammar(
     made.map_err(|error| unfollowed(name, &error))?;
     let (of, text) = (model.clone(), grammar.to_owned());
     let reading = tokio::task::spawn_blocking(move || {
-        // Who waits is told in time; the turn lasts as long as the work.
-        let _turn = turn;
-        guide::read(of.vocabulary()?, &text)
+        // Who waits is told in time; the turn lasts as long as the work, and what came of it counts.
+        let words = of.vocabulary()?;
+        let began = Instant::now();
+        let read = guide::read(words, &text);
+        turn.end(read.is_ok(), began.elapsed());
+        read
     });
     let read = match tokio::time::timeout(guide::LONGEST_READING, reading).await {
         Ok(read) => read.map_err(ApiError::internal)?,
         Err(_) => Err(GuideError::too_long()),
     };
-    read.map_err(|error| {
-        edge.strike(by);
-        unfollowed(name, &error)
-    })
+    read.map_err(|error| unfollowed(name, &error))
 }
 
 /// What is asked, and by whom.

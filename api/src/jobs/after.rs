@@ -77,7 +77,7 @@ impl Choosing<'_> {
                 return Err(ApiError::new(
                     StatusCode::UNPROCESSABLE_ENTITY,
                     GRAMMAR_LIMIT,
-                    "the answer could not follow its schema to the end within the limits that all validators keep; its validator gives the job up, which costs nothing. Simplify the schema",
+                    "the answer could not follow its schema to the end within the limits that all validators keep; its validator says that it gives the job up, which costs nothing then, and the job is cancelled. Simplify the schema",
                 )
                 .job(attempt.job.to_string()));
             }

@@ -9,6 +9,8 @@
 
 /// So many tokens must have come before, in their order, for what followed them to be proposed.
 const MATCHED: usize = 3;
+/// So many tokens are looked through for them, the newest: the time that it takes is bounded too, whatever the context.
+const LOOKED_THROUGH: usize = 32 << 10;
 /// Tokens that are proposed at first, and most at once: twice as many each time that all were chosen, as many as were chosen otherwise.
 const FIRST: usize = 2;
 const MOST: usize = 8;
@@ -87,8 +89,10 @@ impl Proposer {
 fn followed(tokens: &[u32]) -> Option<usize> {
     let last = tokens.last_chunk::<MATCHED>()?;
     let before = &tokens[..tokens.len() - 1];
-    let at = before.windows(MATCHED).rposition(|some| some == last)?;
-    Some(at + MATCHED)
+    let first = before.len().saturating_sub(LOOKED_THROUGH);
+    let mut windows = before[first..].windows(MATCHED);
+    let at = windows.rposition(|some| some == last)?;
+    Some(first + at + MATCHED)
 }
 
 #[cfg(test)]
@@ -129,6 +133,21 @@ mod tests {
         assert_eq!(proposed(&[7, 7, 7, 7], 4), [7, 7, 7, 7]);
         assert_eq!(proposed(&[1, 2, 1, 2, 1], 5), [2, 1, 2, 1, 2]);
         assert_eq!(proposed(&[5, 1, 2, 3, 1, 2, 3], 4), [1, 2, 3, 1]);
+    }
+
+    #[test]
+    fn what_came_long_before_is_not_looked_for() {
+        let tokens = |between: usize| {
+            let between = vec![9_u32; between];
+            [&[1, 2, 3, 4][..], &between[..], &[1, 2, 3]].concat()
+        };
+        // The last token is not among those that are looked through.
+        let most = LOOKED_THROUGH - 6;
+        assert_eq!(proposed(&tokens(most), 1), [4]);
+        assert!(proposed(&tokens(most + 1), 1).is_empty());
+        // What came since is found where it is.
+        let nines = [&tokens(2 * LOOKED_THROUGH)[..], &[9, 9, 9]].concat();
+        assert_eq!(proposed(&nines, 2), [1, 2]);
     }
 
     #[test]

@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 
 use super::{
     admit::{self, CoSignable, Decline, Work},
-    backend::Backend,
+    backend::ServedModel,
     fsm::Origin,
     jobs::Jobs,
     messages::{Delivery, Msg, Start},
-    places::network,
+    places::{Place, network},
 };
 use crate::keep::journal::{Prompt, Record};
 
@@ -92,7 +92,7 @@ pub async fn take(
         jobs.reread_params().await;
         check()?;
     }
-    let place = jobs.places.take(parsed.requester.to_bytes(), address)?;
+    let mut place = jobs.places.take(parsed.requester.to_bytes(), address)?;
     if let Err(decline) = trial(jobs, &parsed.transaction).await {
         if matches!(decline, Decline::Refused(_)) {
             jobs.strikes.take(&address, Instant::now());
@@ -101,7 +101,7 @@ pub async fn take(
     }
     // A grammar that can't be followed is refused before anything binds us. It is read only where the chain takes the payment.
     if let Some(grammar) = admit::grammar(request.options.as_deref())? {
-        read_grammar(jobs, &*model.backend, &grammar, &address).await?;
+        place = read_grammar(jobs, &model, (grammar, address), place).await?;
     }
     let _admission = jobs.admission.lock().await;
     if jobs.inbox(&parsed.job).is_some() {
@@ -154,21 +154,29 @@ pub async fn take(
     Ok((events, delivery))
 }
 
-/// Whether a grammar can be followed here.
+/// Gives the place back if the grammar can be followed here. It is read to its end also where whoever asks goes away meanwhile, so
+/// that its place is taken as long, and what came of it counts.
 async fn read_grammar(
-    jobs: &Jobs,
-    backend: &dyn Backend,
-    grammar: &str,
-    address: &IpAddr,
-) -> Result<(), Refusal> {
-    let read = backend.check_grammar(grammar).await;
-    read.map_err(|error| {
+    jobs: &Arc<Jobs>,
+    model: &ServedModel,
+    (grammar, address): (String, IpAddr),
+    place: Place,
+) -> Result<Place, Refusal> {
+    let (jobs, backend) = (jobs.clone(), model.backend.clone());
+    let reading = tokio::spawn(async move {
+        let Err(error) = backend.check_grammar(&grammar).await else {
+            return Ok(place);
+        };
         // It cost work that nobody pays; a gateway reads what it sends by the same vocabulary before.
         if matches!(error, EngineError::Grammar(_)) {
-            jobs.strikes.take(address, Instant::now());
+            jobs.strikes.take(&address, Instant::now());
         }
-        Decline::Invalid(error.to_string()).into()
-    })
+        Err(Decline::Invalid(error.to_string()))
+    });
+    match reading.await {
+        Ok(read) => read.map_err(Refusal::from),
+        Err(error) => Err(Refusal::Broken(error.to_string())),
+    }
 }
 
 /// The same job again: its task checks nothing anew but goes by the same address, so the prompt must fit the transaction.

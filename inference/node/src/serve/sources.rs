@@ -1,5 +1,6 @@
 //! Who makes the node wait for prompts: an open job's prompt lies with a server that a stranger named. Waiting takes none of the
-//! engine's places but one of a few of its own, and a server that kept the node waiting is left alone for a while.
+//! engine's places but one of a few of its own, and a server that kept the node waiting is left alone for a while. Of our own gateways
+//! it is the owner of the job who is: whoever likes names a gateway for a prompt that it never had.
 
 use std::{
     collections::HashMap,
@@ -18,14 +19,21 @@ const STRANGERS: usize = 4;
 const FROM_ONE: usize = 2;
 /// Of these, for one owner's jobs.
 const FOR_ONE: usize = 2;
-/// How long a server is left alone after the first failure; each further one doubles it.
+/// How long a server, or an owner, is left alone after the first failure; each further one doubles it.
 const REST: Duration = Duration::from_secs(60);
 const LONGEST_REST: Duration = Duration::from_secs(6 * 3_600);
-/// Failed servers that are remembered.
+/// Failed servers and owners that are remembered.
 const MOST: usize = 4_096;
 
 /// A source that is waited for, and for whose job.
 type Whose = (Origin, [u8; 32]);
+
+/// Who is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Blamed {
+    Server(Origin),
+    Owner([u8; 32]),
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Failure {
@@ -36,7 +44,7 @@ struct Failure {
 #[derive(Debug, Default)]
 struct Waits {
     running: Vec<Whose>,
-    failed: HashMap<Origin, Failure>,
+    failed: HashMap<Blamed, Failure>,
 }
 
 /// Servers that hold prompts, as they behaved.
@@ -55,13 +63,22 @@ impl Sources {
         }
     }
 
+    /// Whom a failure is held against.
+    fn blamed(&self, source: &Origin, owner: &[u8; 32]) -> Blamed {
+        match self.known.contains(source) {
+            true => Blamed::Owner(*owner),
+            false => Blamed::Server(source.clone()),
+        }
+    }
+
     /// Whether a prompt of `owner`'s job may be waited for at `source` now.
     pub fn is_open(&self, source: &Origin, owner: &[u8; 32], now: Instant) -> bool {
         let waits = self.waits.lock();
         let known = self.known.contains(source);
         let count =
             |f: &dyn Fn(&Whose) -> bool| waits.running.iter().filter(|wait| f(wait)).count();
-        let rests = waits.failed.get(source).is_some_and(|f| f.until > now);
+        let failure = waits.failed.get(&self.blamed(source, owner));
+        let rests = failure.is_some_and(|f| f.until > now);
         let room = known
             || count(&|(origin, _)| !self.known.contains(origin)) < STRANGERS
                 && count(&|(origin, _)| origin == source) < FROM_ONE
@@ -78,6 +95,7 @@ impl Sources {
         self.waits.lock().running.push(of.clone());
         Some(Wait {
             waits: self.waits.clone(),
+            blamed: self.blamed(source, owner),
             of,
         })
     }
@@ -88,12 +106,13 @@ impl Sources {
 pub struct Wait {
     waits: Arc<Mutex<Waits>>,
     of: Whose,
+    blamed: Blamed,
 }
 
 impl Wait {
     /// The prompt came.
     pub fn came(self) {
-        self.waits.lock().failed.remove(&self.of.0);
+        self.waits.lock().failed.remove(&self.blamed);
     }
 
     /// The server gave no prompt, or a wrong one.
@@ -102,14 +121,14 @@ impl Wait {
         if waits.failed.len() >= MOST {
             waits.failed.retain(|_, failure| failure.until > now);
         }
-        let times = waits.failed.get(&self.of.0).map_or(0, |f| f.times);
+        let times = waits.failed.get(&self.blamed).map_or(0, |f| f.times);
         if waits.failed.len() < MOST {
             let rest = REST.saturating_mul(1 << times.min(16)).min(LONGEST_REST);
             let failure = Failure {
                 times: times.saturating_add(1),
                 until: now + rest,
             };
-            waits.failed.insert(self.of.0.clone(), failure);
+            waits.failed.insert(self.blamed.clone(), failure);
         }
     }
 }
@@ -146,6 +165,27 @@ mod tests {
         assert!(begin(1, 9).is_none(), "all together");
         kept.clear();
         assert!(begin(2, 4).is_some());
+    }
+
+    #[test]
+    fn nobody_keeps_others_from_a_known_gateway_by_prompts_that_it_never_had() {
+        let sources = Sources::new(vec![origin(1)]);
+        let now = Instant::now();
+        for _ in 0..9 {
+            let wait = sources.begin(&origin(1), &[2; 32], now);
+            let Some(wait) = wait else { continue };
+            wait.failed(now);
+        }
+        assert!(!sources.is_open(&origin(1), &[2; 32], now), "who asked");
+        assert!(sources.is_open(&origin(1), &[3; 32], now), "another");
+        assert!(
+            sources.is_open(&origin(4), &[2; 32], now),
+            "another's server"
+        );
+        let later = now + REST;
+        let wait = sources.begin(&origin(1), &[2; 32], later);
+        wait.expect("forgiven").came();
+        assert!(sources.waits.lock().failed.is_empty());
     }
 
     #[test]

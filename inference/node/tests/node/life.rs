@@ -1,7 +1,7 @@
 //! Jobs from their request to a final result, when nothing goes wrong but what people do.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -263,6 +263,44 @@ async fn options_stand_in_the_evidence_and_a_grammar_that_cant_be_read_is_never_
         .await;
     assert!(evidence.of(job.as_array(), &state).is_ok());
     assert!(world.read(&refused, Commitment::Processed).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grammar_that_cant_be_read_counts_also_against_who_went_away_meanwhile() {
+    let mut world = World::start(60).await;
+    world.model = world.succeed_model().await;
+    let puppet = Puppet::at(QUICK);
+    let (begun, end) = (puppet.begun.clone(), puppet.end.clone());
+    let config = NodeConfig {
+        max_unseen: 64,
+        ..world.config()
+    };
+    let node = run_node(config, world.model, Arc::new(puppet), any_port());
+    // As many as an address may send at once.
+    for tag in 1..=20 {
+        let (_, request) = by_grammar(&world, tag, "start: \"slow and unreadable\"").await;
+        let started = Instant::now();
+        let begins = async {
+            while begun.load(Ordering::Relaxed) < usize::from(tag) {
+                assert!(started.elapsed() < PATIENCE, "it is not read");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            answer = post(&node, &request) => panic!("{:?}", answer.err()),
+            () = begins => {}
+        }
+    }
+    end.cancel();
+    // Far fewer than that.
+    for tag in 21..=29 {
+        let (_, request) = by_grammar(&world, tag, "start: \"unreadable\"").await;
+        match post(&node, &request).await.err() {
+            Some((429, _)) => return,
+            other => assert_eq!(other.map(|(status, _)| status), Some(400)),
+        }
+    }
+    panic!("nothing was counted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

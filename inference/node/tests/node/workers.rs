@@ -67,6 +67,7 @@ impl Network {
         let puppet = Puppet {
             pause,
             seen: seen.clone(),
+            ..Puppet::default()
         };
         let running = run_node(
             self.config(number, kafka),

@@ -1,7 +1,10 @@
 //! A model without weights.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,12 +20,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// A model without weights: the same tokens for the same seed, at a given pace. A grammar with the word `unreadable` it can't read,
-/// one with `explodes` it can't follow beyond two tokens.
+/// one with `explodes` it can't follow beyond two tokens, one with `slow` it reads until it is told to end.
 #[derive(Default)]
 pub struct Puppet {
     pub pause: Duration,
     /// The last tokens of the prompts that it was started with.
     pub seen: Arc<Mutex<Vec<u32>>>,
+    /// Slow grammars whose reading began, and what ends it.
+    pub begun: Arc<AtomicUsize>,
+    pub end: CancellationToken,
 }
 
 /// What the puppet says when it is asked for log-probabilities.
@@ -139,7 +145,14 @@ impl Backend for Puppet {
             true => Err(EngineError::Grammar("it can't be read".into())),
             false => Ok(()),
         };
-        Box::pin(std::future::ready(read))
+        let slow = grammar.contains("slow");
+        Box::pin(async move {
+            if slow {
+                self.begun.fetch_add(1, Ordering::Relaxed);
+                self.end.cancelled().await;
+            }
+            read
+        })
     }
     fn stats(&self) -> EngineStats {
         EngineStats {
