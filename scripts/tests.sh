@@ -9,7 +9,8 @@ set -muo pipefail
 cd "$(dirname "$0")/.."
 
 # The second queue, a crate a line: tests that take no times and speak to no process that has deadlines. What is not named here is in the first
-# queue, and so are the tests in the crates themselves. cargo takes these names in whichever crate they are: none may be another crate's too.
+# queue, and so are the tests in the crates themselves, but for one crate's. cargo takes these names in whichever crate they are: none may be
+# another crate's too.
 computes='
 mythic-architecture deploy docs keys queues rules
 mythic-engine arithmetic device gguf gguf_fuzz layouts llama_cpp llama_cpp_scores options residuals speculation tokenizers verifier
@@ -20,6 +21,10 @@ mythic-program-tests attacks compute_units disputes economics fair_play invarian
 mythic-sampling choice course guide independent options tables
 mythic-sim seeds
 '
+# A crate whose own tests, most of all that there are, belong there too, and its folder. Cargo chooses the tests in crates for all of them alone.
+own=mythic-indexer
+own_in=indexer
+
 longest=$((${MYTHIC_TEST_MINUTES:-30} * 60))
 # Seconds between two looks at the queues, and after which a binary is named that still runs, and named again.
 look=${MYTHIC_TEST_LOOK_SECONDS:-5}
@@ -89,6 +94,13 @@ queue() {
   return "$status"
 }
 
+# FOLDER BINARY: runs a binary of tests as cargo would.
+binary() {
+  echo "     Running unittests src/lib.rs ($2)"
+  cd "$1" && nice -n 10 "$2"
+  return "$?"
+}
+
 # Names what runs for long, and ends what runs for too long.
 watch() {
   local file queue pid name seconds
@@ -132,7 +144,7 @@ stop() {
 finish() {
   local status=$? binaries
   trap '' INT TERM
-  for queue in first second pages; do flush "$queue"; done
+  for queue in first second own pages; do flush "$queue"; done
   binaries=$(wc -l <"$out/results")
   if [ "$status" -eq 0 ] && [ "$binaries" -ne "$built" ]; then
     lost all "a queue: $built test binaries were built, and $binaries ran"
@@ -176,20 +188,24 @@ sys.exit(bool(wrong))
 
 # All at once, and what other tests load: built beside what waits, it would make that late.
 attend "${tests[@]}" --no-run || fail "the build of the tests"
-built=$("${tests[@]}" --no-run 2>&1 | grep -c '^ *Executable ')
+"${tests[@]}" --no-run 2>&1 | sed -nE 's/^ *Executable .*\((.*)\)$/\1/p' >"$out/built"
+built=$(wc -l <"$out/built")
+whole_crate=$(realpath "$(grep "/${own//-/_}-" "$out/built")") || fail "$own, whose tests were not found,"
 # Packages and clients that tests of both queues use.
 attend scripts/dashboard.sh prepare || fail "the clients in JavaScript"
 
 named() { printf -- '--test\n%s\n' "$@"; }
 mapfile -t first < <(named "${first[@]}")
 mapfile -t second < <(named "${second[@]}")
-(queue first "${tests[@]}" --no-fail-fast --lib --bins "${first[@]}") &
+(queue first "${tests[@]}" --exclude "$own" --no-fail-fast --lib --bins "${first[@]}") &
 groups=("$!")
 (
   queue pages nice -n 10 scripts/dashboard.sh test
   pages=$?
-  queue second nice -n 10 "${tests[@]}" --no-fail-fast "${second[@]}" || exit
-  exit "$pages"
+  queue second nice -n 10 "${tests[@]}" --no-fail-fast "${second[@]}"
+  second=$?
+  queue own binary "$own_in" "$whole_crate"
+  exit "$((pages | second | $?))"
 ) &
 groups+=("$!")
 while kill -0 "${groups[@]}" 2>/dev/null; do

@@ -1,4 +1,4 @@
-//! `scripts/tests.sh`, with a cargo that says what the real one would of three binaries.
+//! `scripts/tests.sh`, with a cargo that says what the real one would of four binaries.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use mythic_architecture::root;
 
-/// Two binaries of the first queue and one of the second; `$WHAT` goes wrong.
+/// Two binaries of the first queue and one of the second, and the one that is run by itself; `$WHAT` goes wrong.
 const CARGO: &str = r#"#!/usr/bin/env bash
 case "$*" in
   metadata*) exec "$REAL" "$@" --offline --manifest-path "$ROOT/Cargo.toml" ;;
   *--no-run*)
     [ "$WHAT" != build-fails ] || exit 101
     printf '  Executable tests/%s.rs (target/debug/deps/%s-0a)\n' gateway gateway cheats cheats seeds seeds >&2
+    echo "  Executable unittests src/lib.rs ($(dirname "$0")/mythic_indexer-0a)" >&2
     exit ;;
   *--lib*) binaries=(gateway cheats) ;;
   *) binaries=(seeds) ;;
@@ -44,6 +45,14 @@ for binary in "${binaries[@]}"; do
 done
 exit "$status"
 "#;
+const INDEXER: &str = r#"#!/usr/bin/env bash
+[ "$(basename "$PWD")" = indexer ] || exit 1
+printf 'indexer says %s\n' 1 2 3
+result='ok. 3 passed; 0 failed; 1 ignored'
+[ "$WHAT" != indexer-fails ] || result='FAILED. 2 passed; 1 failed; 1 ignored'
+printf '\ntest result: %s; 0 measured; 0 filtered out; finished in 0.30s\n\n' "$result"
+[ "$WHAT" != indexer-fails ] || exit 101
+"#;
 const PAGES: &str = r#"#!/usr/bin/env bash
 [ "$1-$WHAT" != test-pages-fail ] || exit 3
 "#;
@@ -60,6 +69,8 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         ("scripts/shared.sh", shared.as_str()),
         ("scripts/dashboard.sh", PAGES),
         ("bin/cargo", CARGO),
+        ("bin/mythic_indexer-0a", INDEXER),
+        ("indexer/Cargo.toml", ""),
     ] {
         let file = folder.join(name);
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
@@ -98,8 +109,8 @@ fn two_queues_run_all_and_each_binary_speaks_in_one_piece() {
     let output = script("tests.sh", "nothing").output().expect("bash");
     let told = said(&output);
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(last(&output), "9 passed, 0 failed, 3 ignored");
-    for binary in ["gateway", "cheats", "seeds"] {
+    assert_eq!(last(&output), "12 passed, 0 failed, 4 ignored");
+    for binary in ["gateway", "cheats", "seeds", "indexer"] {
         let whole = format!("{binary} says 1\n{binary} says 2\n{binary} says 3\n\ntest result: ok");
         assert!(told.contains(&whole), "{told}");
     }
@@ -109,21 +120,26 @@ fn two_queues_run_all_and_each_binary_speaks_in_one_piece() {
 fn whatever_fails_is_named_and_counted() {
     for (what, named, sum) in [
         (
+            "indexer-fails",
+            "src/lib.rs of mythic_indexer",
+            "11 passed, 1 failed, 4 ignored",
+        ),
+        (
             "seeds-fails",
             "tests/seeds.rs",
-            "8 passed, 1 failed, 3 ignored",
+            "11 passed, 1 failed, 4 ignored",
         ),
         (
             "cheats-crashes",
             "tests/cheats.rs",
-            "6 passed, 1 failed, 2 ignored",
+            "9 passed, 1 failed, 3 ignored",
         ),
         (
             "seeds-missing",
-            "3 test binaries were built, and 2 ran",
-            "6 passed, 1 failed, 2 ignored",
+            "4 test binaries were built, and 3 ran",
+            "9 passed, 1 failed, 3 ignored",
         ),
-        ("pages-fail", "pages", "9 passed, 1 failed, 3 ignored"),
+        ("pages-fail", "pages", "12 passed, 1 failed, 4 ignored"),
         ("build-fails", "build", "0 passed, 1 failed, 0 ignored"),
     ] {
         let output = script("tests.sh", what).output().expect("bash");
