@@ -46,7 +46,7 @@ pub const STEPS: [Step; 16] = [
     step(Tag::ClaimInferenceFee, 839),
     Step {
         creates: true,
-        ..step(Tag::VerifyLogits, 20_018)
+        ..step(Tag::VerifyLogits, 19_992)
     },
     Step {
         creates: true,
@@ -55,7 +55,7 @@ pub const STEPS: [Step; 16] = [
     Step {
         // Sixteen claims may name the same leaf.
         grows: 10_000,
-        ..step(Tag::PostOpenings, 9_473)
+        ..step(Tag::PostOpenings, 9_353)
     },
     step(Tag::CommitJuror, 17_988),
     step(Tag::RevealJuror, 81_538),
@@ -63,7 +63,7 @@ pub const STEPS: [Step; 16] = [
         creates: true,
         // It counts what was revealed, of up to sixteen groups.
         grows: 30_000,
-        ..step(Tag::ProveFault, 12_459)
+        ..step(Tag::ProveFault, 12_464)
     },
     Step {
         grows: 30_000,
