@@ -11,7 +11,10 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::Args;
 use mythic_engine::Choice;
-use mythic_lab::calibrate::{self, Event, Settings, report};
+use mythic_lab::calibrate::{
+    self, Event, Settings,
+    report::{self, JobRow},
+};
 use mythic_model::catalogue as model;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +47,8 @@ pub struct Calibrate {
     /// A Python that imports `xllamacpp`, to measure llama.cpp too [env: MYTHIC_PYTHON] [default: python3, python]
     #[arg(long, value_name = "FILE")]
     python: Option<PathBuf>,
-    /// Write the tables to this Markdown file: between its calibration marks if it has them, else as its whole text
+    /// Write the tables to this Markdown file: between its calibration marks if it has them, else as its whole text; and
+    /// beside it, ending in `.jobs.jsonl`, each answer that they count, as a line of JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Print the report as JSON
@@ -98,6 +102,16 @@ fn write_report(path: &Path, text: &str) -> Result<()> {
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
     std::fs::write(path, whole).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Puts what the tables count beside them, a line an answer.
+fn write_jobs(path: &Path, jobs: &[JobRow]) -> Result<()> {
+    let mut lines = String::new();
+    for job in jobs {
+        lines += &serde_json::to_string(job)?;
+        lines.push('\n');
+    }
+    std::fs::write(path, lines).with_context(|| format!("writing {}", path.display()))
 }
 
 /// Measures audits of layers.
@@ -170,6 +184,7 @@ pub async fn run(args: Calibrate) -> Result<()> {
     let text = found.markdown();
     if let Some(path) = &args.report {
         write_report(path, &text)?;
+        write_jobs(&path.with_extension("jobs.jsonl"), &found.jobs)?;
     }
     if args.json {
         terminal::json(&found)?;

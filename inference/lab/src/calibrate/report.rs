@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stats::Rate;
 use super::thresholds::{Frozen, MARGIN, MAX_TAU1_PPM};
+use super::transcript::Findings;
 
 /// Marks in a document between which a report is put.
 pub const BEGIN: &str = "<!-- begin: mythic calibrate -->";
@@ -52,6 +53,22 @@ pub struct Row {
     pub difr: Rate,
 }
 
+/// How one answer of a test job fared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// Of the row it counts in.
+    pub name: String,
+    /// Index of the prompt in the committed set.
+    pub job: usize,
+    pub positions: usize,
+    /// Of them, those that an exact profile finds false.
+    pub differing: usize,
+    /// Largest e, parts per million.
+    pub max_error_ppm: u32,
+    /// Which rules find it false; none where a cheat made exactly the honest answer.
+    pub found: Option<Findings>,
+}
+
 /// Whether fewer than 1e-9 honest jobs are found guilty.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
@@ -85,6 +102,8 @@ pub struct Report {
     pub seconds: f64,
     pub identity: Vec<Identity>,
     pub rows: Vec<Row>,
+    /// What the rows count.
+    pub jobs: Vec<JobRow>,
     pub frozen: Frozen,
     pub claim: Claim,
     pub skipped: Vec<Skipped>,

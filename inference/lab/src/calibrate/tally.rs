@@ -7,7 +7,7 @@ use mythic_interface::state::KernelProfile;
 
 use super::cheats::{self, Submission, Writer};
 use super::prompts::Job;
-use super::report::{Claim, Identity, Report, Row};
+use super::report::{Claim, Identity, JobRow, Report, Row};
 use super::run::Run;
 use super::stats::Rate;
 use super::thresholds::{Frozen, draw, unlucky};
@@ -17,11 +17,12 @@ use mythic_engine::kernels;
 impl Run<'_> {
     pub(super) fn report(&self, frozen: Frozen, identity: Vec<Identity>, began: Instant) -> Report {
         let writers = [Writer::Honest, Writer::Unrounded, Writer::LlamaCpp];
+        let mut jobs = Vec::new();
         let rows = writers
             .into_iter()
             .chain(cheats::cheaters())
             .flat_map(|w| w.submissions().iter().map(move |s| (w, *s)))
-            .filter_map(|(w, s)| self.row(w, s, &frozen))
+            .filter_map(|(w, s)| self.row(w, s, &frozen, &mut jobs))
             .collect();
         let foreign: Vec<f64> = [Writer::Unrounded, Writer::LlamaCpp]
             .into_iter()
@@ -57,12 +58,20 @@ impl Run<'_> {
             },
             identity,
             rows,
+            jobs,
             frozen,
             skipped: self.skipped.clone(),
         }
     }
 
-    fn row(&self, writer: Writer, submission: Submission, frozen: &Frozen) -> Option<Row> {
+    /// How a kind of answer fared; each answer is added to `jobs`.
+    fn row(
+        &self,
+        writer: Writer,
+        submission: Submission,
+        frozen: &Frozen,
+        jobs: &mut Vec<JobRow>,
+    ) -> Option<Row> {
         let name = writer.label(submission);
         let mut harmless = 0;
         let mut cases = Vec::new();
@@ -70,12 +79,23 @@ impl Run<'_> {
             let Some(case) = self.transcript(writer, submission, job) else {
                 continue;
             };
-            if !writer.is_honest() && self.is_honest_answer(&case, job) {
-                harmless += 1;
-            } else {
+            let is_honest = !writer.is_honest() && self.is_honest_answer(&case, job);
+            let found = (!is_honest).then(|| {
                 let draw = draw(&name, job.index, 0);
-                let found = case.findings(&draw, &frozen.thresholds());
-                cases.push((case, found));
+                case.findings(&draw, &frozen.thresholds())
+            });
+            let errors = case.positions.iter().flat_map(|p| p.errors());
+            jobs.push(JobRow {
+                name: name.clone(),
+                job: job.index,
+                positions: case.positions.len(),
+                differing: case.differing(),
+                max_error_ppm: errors.max().unwrap_or(0),
+                found,
+            });
+            match found {
+                Some(found) => cases.push((case, found)),
+                None => harmless += 1,
             }
         }
         if cases.is_empty() && harmless == 0 {

@@ -6,6 +6,7 @@ use mythic_interface::hash::{Hash, sha256, token_uniform};
 use mythic_interface::leaf::{Leaf, check_leaf};
 use mythic_interface::sampler::{Sampling, Top4};
 use mythic_interface::sortition::{SAMPLE_HASHES, sample_positions};
+use serde::{Deserialize, Serialize};
 
 /// A logit or a noise of Q16.16 as a float.
 pub fn float(q16: i32) -> f64 {
@@ -109,7 +110,7 @@ pub struct Transcript {
 }
 
 /// Which checks found a job false.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// A leaf that the sampler does not choose, or out of order: a fault that anyone proves.
     pub replay: bool,
