@@ -68,6 +68,13 @@ test("what was asked for is what the terms say, however a model is named", async
   }
 });
 
+test("a job by options that has none was asked for without stops", async () => {
+  for (const [stop, ok] of [[[], true], [["x"], false]] as const) {
+    const found = await ai.receipts.verify(tell(story(2)), { expected: { stop: [...stop] } });
+    expect(found.checks.find(({ name }) => name === "asked.stop")?.ok).toBe(ok);
+  }
+});
+
 describe("a job that is not what was asked for is named, however well its receipt holds", () => {
   const lies: [string, Expected][] = [
     ["asked.owner", { owner: base58(new Uint8Array(32).fill(9)) }],

@@ -251,7 +251,9 @@ function asked({ jobId, expected = {} }: Subject, job: JobAccount, model: ModelA
   if (wanted !== undefined) modelNamed("asked.model", wanted, job, model, checks);
   if (temperature !== undefined) checks.same("asked.temperature", thousandths(temperature), terms.temperatureMilli, "the one in the terms, in thousandths");
   if (maxTokens !== undefined) checks.same("asked.max_tokens", maxTokens, terms.maxOutputTokens, "the number in the terms");
-  if (stop !== undefined && isByOptions(job)) checks.add("asked.stop", null, "what ends the answer is bound with its other options, under a salt");
+  // Zeroes: there are no options, so nothing ends the answer early.
+  const isHidden = isByOptions(job) && terms.optionsHash.some((byte) => byte !== 0);
+  if (stop !== undefined && isHidden) checks.add("asked.stop", null, "what ends the answer is bound with its other options, under a salt");
   else if (stop !== undefined) checks.same("asked.stop", hex(stopHash(stop)), hex(terms.optionsHash), "the hash in the terms");
   if (seed !== undefined) {
     const id = unbase58(jobId, 32)!;
