@@ -258,6 +258,10 @@ async fn going_on_gives_the_same_bits_as_never_having_stopped() {
         )
         .await
         .unwrap();
-    honest.iter_mut().for_each(|step| step.text.clear());
+    // What only an engine tells.
+    for step in &mut honest {
+        step.text.clear();
+        step.cached_tokens = None;
+    }
     assert_eq!(lie.steps(String::new()), honest);
 }
