@@ -241,6 +241,13 @@ test("right after an answer what is on its way is waited for", async () => {
   await expect(ai.receipts.verify(jobId, { signal: AbortSignal.timeout(100) })).rejects.toMatchObject({ name: "AbortError" });
 });
 
+test("who gives up while the chain is asked has given up: the chain is not called away", async () => {
+  const jobId = tell(story());
+  const leave = new AbortController();
+  server.on("POST /rpc", () => leave.abort());
+  await expect(ai.receipts.verify(jobId, { signal: leave.signal })).rejects.toMatchObject({ name: "AbortError" });
+});
+
 test("a chain that is away or talks nonsense is said to be so", async () => {
   const told = story();
   tell(told);

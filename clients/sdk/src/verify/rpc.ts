@@ -1,6 +1,6 @@
 /** The one question that a verification asks a chain. */
 
-import { ConnectionError, MythicError, ProtocolError } from "../errors.js";
+import { AbortedError, ConnectionError, MythicError, ProtocolError } from "../errors.js";
 import type { Fetch } from "../http/transport.js";
 import { parseJson } from "../wire/json.js";
 import { unbase64 } from "./bytes.js";
@@ -47,6 +47,7 @@ export async function readAccount(address: string, { rpcUrl, fetch, signal }: Rp
     });
     text = await response.text();
   } catch (cause) {
+    if (signal?.aborted) throw new AbortedError(undefined, { cause });
     throw new ConnectionError(`the chain at ${rpcUrl} can't be reached`, { cause });
   }
   try {
